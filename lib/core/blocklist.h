@@ -1,0 +1,65 @@
+/*
+ * blocklist: the view. Blocked addresses and prefixes with their expiry, in
+ * memory, for answers that wait for nothing.
+ *
+ * Lookups take `now` and never see an expired entry. Expired entries are
+ * removed by blocklist_expire(), which the owner calls with the time up to
+ * which the log has been read: while the log of an hour ago is read again, a
+ * block of then must still be known to be active then.
+ */
+#ifndef MXW_BLOCKLIST_H
+#define MXW_BLOCKLIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/core/addr.h"
+#include "lib/core/names.h"
+
+struct block {
+	struct addr addr;
+	double until; /* seconds since 1970 */
+	double since; /* when this block began (not when it was last raised) */
+	double score; /* what decided it; 0 = set by hand */
+	name_id level;
+	name_id rule; /* the deciding rule, or the reason given by hand */
+	name_id by;   /* host that decided */
+	unsigned strikes; /* earlier blocks counted when it began */
+};
+
+struct blocklist;
+
+struct blocklist *blocklist_create(void);
+void blocklist_destroy(struct blocklist **);
+
+/* Adds or replaces. False when there is no memory (the caller counts it). */
+bool blocklist_set(struct blocklist *, const struct block *);
+/* Exactly this address or prefix; true if it was there. */
+bool blocklist_del(struct blocklist *, const struct addr *);
+/* The entry for exactly this prefix, expired or not; false if none. */
+bool blocklist_get(const struct blocklist *, const struct addr *,
+    struct block *out);
+/* The longest entry that holds `host` and has not expired at `now`. */
+bool blocklist_match(const struct blocklist *, const struct addr *host,
+    double now, struct block *out);
+
+/* Removes up to `max` entries with until <= horizon; calls `gone` for each
+ * (may be NULL). Returns how many. */
+typedef void blocklist_visit(void *ctx, const struct block *);
+size_t blocklist_expire(struct blocklist *, double horizon, size_t max,
+    blocklist_visit *gone, void *ctx);
+/* The earliest expiry, or INFINITY. */
+double blocklist_next(const struct blocklist *);
+/* Entries, the expired and not yet removed included. */
+size_t blocklist_count(const struct blocklist *);
+
+/*
+ * Walks in no particular order. *cursor starts at 0; returns false at the end.
+ * Entries added or removed meanwhile may or may not be seen, others are seen
+ * once.
+ */
+bool blocklist_next_entry(const struct blocklist *, size_t *cursor,
+    struct block *out);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * conf: the configuration, read once into an immutable value. The only user of
+ * libconfuse.
+ *
+ * conf_read() gives a complete, checked configuration or one message with file
+ * and line; nothing half-read is ever seen. A reload reads a second one beside
+ * the first. The options, their types, defaults, ranges and help are one table
+ * (conf_options()), which the documents are tested against.
+ */
+#ifndef MXW_CONF_H
+#define MXW_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/core/addr.h"
+#include "lib/core/errbuf.h"
+#include "lib/core/rules.h"
+#include "lib/core/score.h"
+
+enum conf_store { CONF_STORE_EMBEDDED, CONF_STORE_REDIS };
+
+struct conf_log {
+	const char *path;
+	const char *const *sets; /* NULL-terminated */
+	bool beginning; /* start at the beginning when there is no position */
+};
+
+/* All strings belong to the configuration. Durations are seconds. */
+struct conf {
+	const char *file; /* where it was read from */
+
+	const char *const *listen; /* NULL-terminated; endpoint syntax checked */
+	unsigned listen_mode; /* of unix sockets */
+	const char *listen_owner; /* "user:group", "" = as started */
+	const char *control; /* path, "" = none */
+	unsigned control_mode;
+	const char *control_group; /* "" = as started */
+	const char *user; /* "" = do not change */
+	const char *state_dir;
+	const char *store;
+	enum conf_store store_kind;
+	const char *host;
+	bool dry_run;
+	bool allow_authenticated;
+	const struct addr *allow;
+	size_t n_allow;
+	double snapshot_interval;
+	uint64_t max_addresses;
+	double idle_timeout;
+
+	const struct conf_log *logs;
+	size_t n_logs;
+
+	double window;
+	unsigned ipv4_prefix; /* 8..32 */
+	unsigned ipv6_prefix; /* 16..128 */
+	struct repeat repeat;
+	const struct level *levels; /* ascending threshold */
+	size_t n_levels;
+
+	struct {
+		const char *prefix;
+		const char *user;
+		const char *password_file;
+		double timeout;
+	} redis;
+
+	const struct rules *rules;
+};
+
+/* NULL and a message "FILE:LINE: ..." on failure. */
+struct conf *conf_read(const char *path, struct errbuf *);
+void conf_destroy(struct conf **);
+
+/* One row of the option table. section "" is the top level; `type` is what the
+ * manual calls it ("string", "duration", ...); dflt as it would be written. */
+struct conf_option {
+	const char *section;
+	const char *name;
+	const char *type;
+	const char *dflt; /* NULL = must be given */
+	bool reloadable;
+	const char *help; /* one line */
+};
+const struct conf_option *conf_options(size_t *n_r);
+
+/* Endpoints: "inet:127.0.0.1:10040", "inet:[::1]:10040", "unix:/path". */
+struct conf_endpoint {
+	bool is_unix;
+	struct addr addr; /* of inet */
+	uint16_t port;
+	char path[108];
+};
+bool conf_parse_endpoint(const char *text, struct conf_endpoint *out,
+    struct errbuf *);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * engine: the program's logic. Log lines in, verdicts out; used alike by the
+ * daemon, replay, the tests and the fuzzers.
+ *
+ *     engine_feed: line -> header -> rule -> attempt -> hit -> store
+ *     store sink:  blocked / unblocked -> the view
+ *     engine_query: request -> view -> verdict (memory only)
+ *
+ * No sockets, no event loop, no clock: `now` is an argument, in seconds since
+ * 1970. Log lines and policy requests are hostile; nothing here fails on them.
+ */
+#ifndef MXW_ENGINE_H
+#define MXW_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/core/addr.h"
+#include "lib/core/blocklist.h"
+#include "lib/core/conf.h"
+#include "lib/core/policy.h"
+#include "lib/core/rules.h"
+#include "lib/core/store.h"
+
+struct engine;
+struct source;
+
+/* What the outside may want to know; any of them may be NULL. */
+struct offence {
+	struct addr addr; /* the client's own address */
+	double t;
+	double weight;
+	unsigned attempts;
+	const struct rule *rule;
+	const char *source; /* name of the log */
+};
+
+struct engine_events {
+	void (*offence)(void *ctx, const struct offence *);
+	void (*blocked)(void *ctx, const struct block *, enum store_why);
+	/* `b` is the entry that went. */
+	void (*unblocked)(void *ctx, const struct block *b, enum store_why);
+	/* Answers to the calls with tickets; see store.h. */
+	void (*info)(void *ctx, uint64_t ticket, const struct score_info *);
+	void (*done)(void *ctx, uint64_t ticket, enum store_result,
+	    const char *text);
+};
+
+/*
+ * `conf` is borrowed and must outlive the engine or the next reconfigure.
+ * `store` is borrowed; the engine becomes its sink.
+ */
+struct engine *engine_create(const struct conf *conf, struct store *store,
+    const struct engine_events *events, void *ctx);
+void engine_destroy(struct engine **);
+/* Swaps the configuration; scores, blocks, attempts and sources stay. */
+void engine_reconfigure(struct engine *, const struct conf *conf);
+
+/*
+ * Log sources. `sets` is a NULL-terminated list of rule set names. The epoch
+ * is random, made with the source's state, never 0. The source belongs to the
+ * engine.
+ */
+struct source *engine_source_add(struct engine *, const char *name,
+    const char *const *sets, uint64_t epoch);
+void engine_source_remove(struct engine *, struct source **);
+const char *source_name(const struct source *);
+uint64_t source_epoch(const struct source *);
+/* Is the source read to its end? While it is not, times in it are the past. */
+void source_set_current(struct source *, bool current);
+
+struct source_stats {
+	uint64_t lines;
+	uint64_t unparsed; /* no header */
+	uint64_t matched;  /* offences */
+	uint64_t counted;  /* attempts scored */
+	uint64_t own;	   /* our own refusals */
+	uint64_t faults;
+	uint64_t badtime;
+	uint64_t cut;	 /* longer than RULES_LINE_MAX */
+	uint64_t limits; /* match limits hit */
+	uint64_t allowed; /* offences by allow-listed clients, not scored */
+	double last;	 /* time of the newest matched line, 0 = none */
+};
+void source_stats(const struct source *, struct source_stats *out);
+
+/*
+ * One line, without its newline. `end` is the logical offset behind it. `ref`
+ * is the reference for years (see logtime.h), `now` clamps the future.
+ * `cut` says that bytes were dropped from the end of a long line.
+ */
+void engine_feed(struct engine *, struct source *, const char *line,
+    size_t len, uint64_t end, bool cut, double ref, double now);
+
+/* The outcome of a line without any effect, for `explain`. */
+struct explanation {
+	bool header;
+	struct logline line;
+	bool has_time;
+	double t;
+	enum rules_result result;
+	struct rule_match match;
+	bool allowed;
+	const char *verdict; /* static: "offence", "own refusal", "server
+				fault", "end of connection", "no match", "no
+				header", "allow list", "no address" */
+};
+void engine_explain(struct engine *, struct source *, const char *line,
+    size_t len, double now, rules_tried *tried, void *ctx,
+    struct explanation *out);
+
+/* Verdicts. */
+struct verdict {
+	bool dunno;	/* action is DUNNO */
+	bool dry;	/* would have been an action but for dry_run */
+	const char *action; /* NUL-terminated; valid until the next query */
+	size_t action_len;
+	enum {
+		VERDICT_PASS,
+		VERDICT_NO_ADDRESS,
+		VERDICT_ALLOWED,
+		VERDICT_AUTHENTICATED,
+		VERDICT_BLOCKED,
+	} why;
+	struct addr addr;   /* of the client, when parsed */
+	struct block block; /* when VERDICT_BLOCKED */
+};
+void engine_query(struct engine *, const struct policy_request *, double now,
+    struct verdict *out);
+
+/* Expiry and deliveries; call it at least once a second. */
+void engine_tick(struct engine *, double now);
+
+/* Admin. The results come through events->done (and info). */
+void engine_block(struct engine *, uint64_t ticket, const struct block *);
+void engine_unblock(struct engine *, uint64_t ticket, const struct addr *);
+void engine_unblock_all(struct engine *, uint64_t ticket);
+void engine_forgive(struct engine *, uint64_t ticket, const struct addr *);
+void engine_allow(struct engine *, uint64_t ticket, const struct addr *,
+    bool present);
+void engine_fetch(struct engine *, uint64_t ticket, const struct addr *);
+void engine_top(struct engine *, uint64_t ticket, size_t n);
+
+const struct blocklist *engine_view(const struct engine *);
+/* The address or prefix under which a client is scored. */
+struct addr engine_scope(const struct engine *, const struct addr *client);
+/* Is it on the configured or the shared allow list? */
+bool engine_is_allowed(const struct engine *, const struct addr *);
+/* Walks the shared allow list; *cursor starts at 0. */
+bool engine_allow_next(const struct engine *, size_t *cursor, struct addr *out);
+
+struct engine_stats {
+	uint64_t queries;
+	uint64_t by_why[5]; /* indexed by verdict.why */
+	uint64_t dry;
+	uint64_t blocks;    /* decided here */
+	uint64_t raised;
+	uint64_t expired;
+	uint64_t view_full; /* entries that did not fit into memory */
+};
+void engine_stats(const struct engine *, struct engine_stats *out);
+
+/* Snapshot of sources: names, epochs, attempts; see snapshot.h. */
+struct snapshot_writer;
+struct snapshot_reader;
+
+#endif

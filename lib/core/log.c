@@ -1,0 +1,112 @@
+/*
+ * log: see log.h. State is per process: there is one operator.
+ */
+#include "lib/core/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static log_sink *log_sink_fn;
+static void *log_sink_ctx;
+static const char *log_prefix = "mxwarden";
+static enum msg_level log_min = MSG_NOTICE;
+
+void
+log_set_sink(log_sink *sink, void *ctx)
+{
+	log_sink_fn = sink;
+	log_sink_ctx = ctx;
+}
+
+void
+log_set_prefix(const char *prefix)
+{
+	log_prefix = prefix;
+}
+
+void
+log_set_level(enum msg_level level)
+{
+	log_min = level;
+}
+
+enum msg_level
+log_level(void)
+{
+	return log_min;
+}
+
+const char *
+log_level_name(enum msg_level level)
+{
+	static const char *const names[] = { "debug", "info", "notice",
+		"warning", "error", "fatal" };
+
+	return names[level];
+}
+
+/* Peers' text is part of messages: control characters must not reach a
+ * terminal or start a new line. Bytes >= 0x80 are left: they may be UTF-8. */
+static void
+log_clean(char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
+static void __attribute__((format(printf, 2, 0)))
+log_vmsg(enum msg_level level, const char *fmt, va_list ap)
+{
+	char text[2048];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	log_clean(text);
+	if (log_sink_fn != NULL)
+		log_sink_fn(log_sink_ctx, level, text);
+	else if (level == MSG_NOTICE || level == MSG_INFO)
+		fprintf(stderr, "%s: %s\n", log_prefix, text);
+	else
+		fprintf(stderr, "%s: %s: %s\n", log_prefix,
+		    log_level_name(level), text);
+}
+
+void
+log_msg(enum msg_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (level < log_min)
+		return;
+	va_start(ap, fmt);
+	log_vmsg(level, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vmsg(MSG_FATAL, fmt, ap);
+	va_end(ap);
+	exit(2);
+}
+
+bool
+loglimit_pass(struct loglimit *l, double now, unsigned long *held_r)
+{
+	if (now >= l->next)
+		l->burst = 0;
+	if (l->burst >= LOGLIMIT_BURST) {
+		l->held++;
+		return false;
+	}
+	l->burst++;
+	l->next = now + LOGLIMIT_INTERVAL;
+	*held_r = l->held;
+	l->held = 0;
+	return true;
+}

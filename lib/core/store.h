@@ -1,0 +1,157 @@
+/*
+ * store: where scores and blocks live. The interface between the engine and
+ * its memory; embedded (store_embedded.h) or Redis.
+ *
+ * Asynchronous: a call returns at once, and everything that comes of it comes
+ * through the sink, only ever from inside store_poll() or from the event loop,
+ * never from inside the call itself. The engine's view of blocked addresses is
+ * made of `blocked` and `unblocked` calls alone, so it does not matter whether
+ * this host or another one decided.
+ *
+ * Delivery of hits may be repeated, effect is exactly once: per address the
+ * store remembers the highest offset applied for each source epoch and ignores
+ * what is not newer.
+ */
+#ifndef MXW_STORE_H
+#define MXW_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/core/addr.h"
+#include "lib/core/blocklist.h"
+#include "lib/core/names.h"
+#include "lib/core/score.h"
+
+struct store;
+struct errbuf;
+
+/* What scoring needs to know; owned by the configuration, replaced by
+ * store_configure() on reload. */
+struct store_params {
+	double window;
+	struct repeat repeat;
+	const struct level *levels;
+	size_t n_levels;
+	name_id host; /* this host's name, for `by` */
+};
+
+struct hit {
+	struct addr addr; /* already widened to the scoring prefix */
+	double t;	  /* seconds since 1970, log time, <= now */
+	double weight;	  /* of the whole hit: rule weight * attempts */
+	name_id rule;
+	uint64_t epoch;	 /* of the log source; 0 = no source (tests) */
+	uint64_t offset; /* logical, of the end of the line */
+};
+
+/* Everything known about an address's score. */
+#define STORE_RULES_MAX 8
+
+struct score_info {
+	struct addr addr;
+	struct score score;
+	unsigned hits;
+	unsigned strikes;
+	size_t n_rules;
+	struct {
+		name_id rule;
+		unsigned count;
+	} rules[STORE_RULES_MAX]; /* in order of first appearance */
+};
+
+/* Why an entry appeared or went. */
+enum store_why {
+	STORE_DECIDED,	/* a hit reached a level, here */
+	STORE_RAISED,	/* an active block went to a higher level, here */
+	STORE_MANUAL,	/* by the admin command */
+	STORE_SHARED,	/* another host, or by hand in Redis */
+	STORE_LOADED,	/* at start or resync */
+	STORE_EXPIRED,
+};
+
+enum store_result {
+	STORE_OK,
+	STORE_NOT_FOUND,   /* there was nothing to remove */
+	STORE_UNAVAILABLE, /* not done, or only done on this host; text says */
+};
+
+struct store_sink {
+	void (*blocked)(void *ctx, const struct block *, enum store_why);
+	void (*unblocked)(void *ctx, const struct addr *, enum store_why);
+	/* Shared allow list: an entry appeared (true) or went. */
+	void (*allowed)(void *ctx, const struct addr *, bool present);
+	/* Answers of fetch and top, before their done. */
+	void (*info)(void *ctx, uint64_t ticket, const struct score_info *);
+	/* A call with a ticket is finished; text is "" or what to tell the
+	 * user. */
+	void (*done)(void *ctx, uint64_t ticket, enum store_result,
+	    const char *text);
+};
+
+struct store_status {
+	const char *name;  /* "embedded", "redis" */
+	const char *state; /* one word: "ready", "connecting", ... */
+	char detail[256];  /* e.g. endpoint, last error; "" = none */
+	bool ready;	   /* decisions reach all hosts */
+	size_t addresses;  /* scores held here */
+	size_t pending;	   /* hits not yet acknowledged */
+	uint64_t applied;  /* hits applied */
+	uint64_t repeated; /* hits ignored as already applied */
+	uint64_t evicted;  /* scores dropped because the table was full */
+	uint64_t resyncs;
+	uint64_t errors;
+	double lag; /* seconds since the oldest unacknowledged hit, or 0 */
+};
+
+struct store_ops {
+	void (*destroy)(struct store *);
+	void (*configure)(struct store *, const struct store_params *);
+	void (*hit)(struct store *, const struct hit *);
+	void (*block)(struct store *, uint64_t ticket, const struct block *);
+	void (*unblock)(struct store *, uint64_t ticket, const struct addr *);
+	void (*unblock_all)(struct store *, uint64_t ticket);
+	void (*forgive)(struct store *, uint64_t ticket, const struct addr *);
+	void (*allow)(struct store *, uint64_t ticket, const struct addr *,
+	    bool present);
+	void (*fetch)(struct store *, uint64_t ticket, const struct addr *);
+	void (*top)(struct store *, uint64_t ticket, size_t n);
+	void (*poll)(struct store *, double now, double horizon);
+	void (*status)(const struct store *, struct store_status *);
+};
+
+/* Implementations put this first. */
+struct store {
+	const struct store_ops *ops;
+	const struct store_sink *sink;
+	void *sink_ctx;
+};
+
+/* The sink is set by the engine before anything else happens. */
+void store_set_sink(struct store *, const struct store_sink *, void *ctx);
+void store_destroy(struct store **);
+/* params is borrowed until replaced. */
+void store_configure(struct store *, const struct store_params *params);
+void store_hit(struct store *, const struct hit *);
+void store_block(struct store *, uint64_t ticket, const struct block *);
+/* Lifts the block of exactly this address or prefix; its score goes too, or
+ * the next offence would block again at once. Strikes stay. */
+void store_unblock(struct store *, uint64_t ticket, const struct addr *);
+void store_unblock_all(struct store *, uint64_t ticket);
+/* Lifts the block and forgets score and strikes. */
+void store_forgive(struct store *, uint64_t ticket, const struct addr *);
+void store_allow(struct store *, uint64_t ticket, const struct addr *,
+    bool present);
+/* sink->info for this address (none if unknown), then done. */
+void store_fetch(struct store *, uint64_t ticket, const struct addr *);
+/* sink->info for the n highest scores, highest first, then done. */
+void store_top(struct store *, uint64_t ticket, size_t n);
+/*
+ * Delivers what is due. `horizon` is the time up to which all logs have been
+ * read (<= now): scores and blocks are forgotten by it, not by the clock.
+ */
+void store_poll(struct store *, double now, double horizon);
+void store_status(const struct store *, struct store_status *out);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * loop: the event loop, with time read once a turn.
+ *
+ * Wraps libevent's base. Two priorities: answers (policy, control) go before
+ * work (logs, store, snapshots), so bounded pieces of work never make a
+ * client wait for more than one piece.
+ */
+#ifndef MXW_LOOP_H
+#define MXW_LOOP_H
+
+#include <stdbool.h>
+
+struct event_base;
+struct loop;
+struct loop_timer;
+
+enum loop_priority { LOOP_ANSWERS = 0, LOOP_WORK = 1, LOOP_NPRIORITIES };
+
+struct loop *loop_create(void);
+void loop_destroy(struct loop **);
+struct event_base *loop_base(struct loop *);
+/* Runs until loop_stop(). -1 when the back end fails. */
+int loop_run(struct loop *);
+void loop_stop(struct loop *);
+/* Seconds since 1970; read once per turn of the loop. */
+double loop_now(const struct loop *);
+/* Monotonic seconds, read once per turn: for timeouts. */
+double loop_mono(const struct loop *);
+
+/* Timers. The callback may destroy its own timer. */
+typedef void loop_timer_fn(void *ctx);
+struct loop_timer *loop_timer_create(struct loop *, enum loop_priority,
+    loop_timer_fn *, void *ctx);
+void loop_timer_destroy(struct loop_timer **);
+/* Once, `seconds` from now; replaces what was set. 0 = next turn. */
+void loop_timer_set(struct loop_timer *, double seconds);
+void loop_timer_clear(struct loop_timer *);
+bool loop_timer_pending(const struct loop_timer *);
+
+#endif
