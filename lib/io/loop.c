@@ -1,0 +1,157 @@
+/*
+ * loop: see loop.h.
+ */
+#include "lib/io/loop.h"
+
+#include <event2/event.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "lib/core/xalloc.h"
+
+struct loop {
+	struct event_base *base;
+};
+
+struct loop_timer {
+	struct event *ev;
+	loop_timer_fn *fn;
+	void *ctx;
+};
+
+struct loop *
+loop_create(void)
+{
+	struct loop *loop = x_calloc(1, sizeof(*loop));
+	struct event_config *cfg = event_config_new();
+
+	/* After each callback of the lower priority look for answers again. */
+	if (cfg != NULL) {
+		event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+		event_config_set_max_dispatch_interval(cfg, NULL, 1, LOOP_WORK);
+		loop->base = event_base_new_with_config(cfg);
+		event_config_free(cfg);
+	}
+	if (loop->base == NULL ||
+	    event_base_priority_init(loop->base, LOOP_NPRIORITIES) != 0) {
+		loop_destroy(&loop);
+		return NULL;
+	}
+	/* A peer that is gone is an error of write(2), not a signal. */
+	signal(SIGPIPE, SIG_IGN);
+	return loop;
+}
+
+void
+loop_destroy(struct loop **loopp)
+{
+	if (*loopp == NULL)
+		return;
+	if ((*loopp)->base != NULL)
+		event_base_free((*loopp)->base);
+	free(*loopp);
+	*loopp = NULL;
+}
+
+struct event_base *
+loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+int
+loop_run(struct loop *loop)
+{
+	return event_base_dispatch(loop->base) < 0 ? -1 : 0;
+}
+
+void
+loop_stop(struct loop *loop)
+{
+	event_base_loopbreak(loop->base);
+}
+
+double
+loop_now(const struct loop *loop)
+{
+	struct timeval tv;
+
+	event_base_gettimeofday_cached(loop->base, &tv);
+	return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
+}
+
+double
+loop_mono(const struct loop *loop)
+{
+	struct timespec ts;
+
+	(void)loop;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void
+loop_timer_fire(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_timer *t = arg;
+
+	(void)fd;
+	(void)what;
+	t->fn(t->ctx);
+}
+
+struct loop_timer *
+loop_timer_create(struct loop *loop, enum loop_priority priority,
+    loop_timer_fn *fn, void *ctx)
+{
+	struct loop_timer *t = x_calloc(1, sizeof(*t));
+
+	t->fn = fn;
+	t->ctx = ctx;
+	t->ev = event_new(loop->base, -1, 0, loop_timer_fire, t);
+	if (t->ev == NULL) {
+		free(t);
+		return NULL;
+	}
+	event_priority_set(t->ev, priority);
+	return t;
+}
+
+void
+loop_timer_destroy(struct loop_timer **tp)
+{
+	if (*tp == NULL)
+		return;
+	event_free((*tp)->ev);
+	free(*tp);
+	*tp = NULL;
+}
+
+void
+loop_timer_set(struct loop_timer *t, double seconds)
+{
+	struct timeval tv;
+
+	if (!(seconds > 0))
+		seconds = 0;
+	if (seconds > 1e8)
+		seconds = 1e8;
+	tv.tv_sec = (time_t)seconds;
+	tv.tv_usec = (suseconds_t)((seconds - floor(seconds)) * 1e6);
+	event_add(t->ev, &tv);
+}
+
+void
+loop_timer_clear(struct loop_timer *t)
+{
+	event_del(t->ev);
+}
+
+bool
+loop_timer_pending(const struct loop_timer *t)
+{
+	return event_pending(t->ev, EV_TIMEOUT, NULL) != 0;
+}
