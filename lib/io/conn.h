@@ -44,6 +44,12 @@ struct conn_handler {
 	 */
 	ssize_t (*input)(void *ctx, struct conn *, const char *buf, size_t len,
 	    bool eof);
+	/*
+	 * All output has been written, after some of it had to wait: the
+	 * producer of a long answer goes on here. It may write and close. NULL
+	 * where answers are short.
+	 */
+	void (*drained)(void *ctx, struct conn *);
 	/* It is gone; the context may be freed. `reason` is static. */
 	void (*closed)(void *ctx, struct conn *, const char *reason);
 	size_t max_input; /* more unconsumed bytes than this: it is closed */
@@ -84,6 +90,10 @@ uint16_t conn_server_port(const struct conn_server *, size_t n);
 bool conn_write(struct conn *, const void *buf, size_t len);
 /* Closes after the output is written. */
 void conn_close(struct conn *);
+/* An answer will come later, outside of the input callback: until it is said
+ * to be over (or conn_close()), the peer's half-close does not end the
+ * connection and no timeout but that of unwritten output applies. */
+void conn_hold(struct conn *, bool hold);
 /* Who connected: address text or "unix:pid=.. uid=.."; lives with the conn. */
 const char *conn_peer(const struct conn *);
 /* Credentials of a unix peer; false for inet. */
