@@ -5,10 +5,11 @@
  * A request is `name=value\n` lines and one empty line. Input is hostile:
  * values may hold any byte but newline and NUL, any number of attributes may
  * come in any order, with repeats (the first counts) and unknown names
- * (skipped). Bounds: POLICY_LINE_MAX bytes a line, POLICY_REQUEST_MAX a
- * request. A line without '=', a NUL, an empty request or another `request=`
- * than smtpd_access_policy is garbage: the connection is closed without a
- * reply, because any reply would be taken as a verdict.
+ * (skipped). Bounds: POLICY_LINE_MAX bytes a line (without its newline),
+ * POLICY_REQUEST_MAX a request (with its empty line). A line without '=', a
+ * NUL, an empty request or another `request=` than smtpd_access_policy is
+ * garbage: the connection is closed without a reply, because any reply would
+ * be taken as a verdict.
  */
 #ifndef MXW_POLICY_H
 #define MXW_POLICY_H
@@ -67,9 +68,12 @@ enum policy_status policy_parse(struct policy_scan *scan, const char *buf,
     const char **reason_r);
 
 /*
- * Action texts. A template may hold {address} {rule} {level} {until} and {{
- * for a brace. Postfix reads some actions as permit or as its own
+ * Action texts. A template may hold {address} {rule} {level} {until}, and {{ or
+ * }} for a brace. Postfix reads some actions as permit or as its own
  * configuration error, so they are checked when the configuration is read.
+ * What can block: REJECT, DEFER, DEFER_IF_PERMIT, DEFER_IF_REJECT, HOLD (each
+ * with or without a text) and 4NN or 5NN with a text, in either case of
+ * letters; the text may begin with an enhanced status code of the same class.
  */
 #define POLICY_TAG " [mxw]"
 #define POLICY_ACTION_MAX 400 /* after expansion; Postfix cuts at 510 */
@@ -88,9 +92,11 @@ struct policy_action_args {
 };
 
 /*
- * Writes the action (without "action=" and newlines, with the tag) into buf;
- * returns its length, at most POLICY_ACTION_MAX. Bytes that do not belong into
- * an SMTP reply become '?'.
+ * Writes the action (without "action=" and newlines, with the tag) into buf,
+ * NUL-terminated; returns its length, at most POLICY_ACTION_MAX. Arguments may
+ * be hostile or NULL: bytes other than printable ASCII become '?', what is too
+ * long is cut before the tag, and none can change the verb or the status code.
+ * A template that policy_check_action() refuses for its verb gives DUNNO.
  */
 size_t policy_format_action(const char *tmpl,
     const struct policy_action_args *args, char buf[POLICY_ACTION_MAX + 1]);
