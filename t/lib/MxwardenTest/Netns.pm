@@ -36,6 +36,7 @@ enter {
 	MxwardenTest::need(root => 1, programs => [qw(ip unshare mount)]);
 	my ($status) = MxwardenTest::run_cmd(@unshare, 'true');
 	MxwardenTest::skip_test('cannot make namespaces here') if $status != 0;
+	MxwardenTest::remove_tmp();
 	_outside();
 }
 
@@ -65,7 +66,6 @@ _outside {
 		last if waitpid($pid, 0) == $pid;
 	}
 	my $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
-	MxwardenTest::remove_tmp();
 	POSIX::_exit($life_w ? $status : $status || 1);
 }
 
