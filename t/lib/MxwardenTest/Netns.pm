@@ -23,6 +23,10 @@ use POSIX qw(WNOHANG);
 # namespace.
 my $inside = delete $ENV{MXW_NETNS_INSIDE};
 
+# How this test is run; absolute, because the working directory changes.
+my @perl = ($^X, map { ('-I', abs_path($_) // $_) } grep { !ref } @INC);
+my $script = -f $0 ? abs_path($0) : $0;
+
 my @unshare = qw(unshare --net --mount --pid --fork --mount-proc);
 
 sub
@@ -46,7 +50,6 @@ enter {
 sub
 _outside {
 	pipe my $life_r, my $life_w or croak "pipe: $!";
-	my @perl = ($^X, map { "-I$_" } @INC);
 	my $pid = fork // croak "fork: $!";
 
 	if ($pid == 0) {
@@ -55,8 +58,7 @@ _outside {
 		open STDIN, '<&', $life_r;
 		close $life_w;
 		exec { $unshare[0] } @unshare, @perl, '-MMxwardenTest', '-e',
-		    'MxwardenTest::Netns::init(@ARGV)', @perl, abs_path($0),
-		    @ARGV or POSIX::_exit(127);
+		    'MxwardenTest::Netns::init(@ARGV)', @perl, $script, @ARGV or POSIX::_exit(127);
 	}
 	close $life_r;
 	# A closed pipe ends the test; waitpid below waits for that.
