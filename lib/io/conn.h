@@ -98,6 +98,10 @@ void conn_hold(struct conn *, bool hold);
 const char *conn_peer(const struct conn *);
 /* Credentials of a unix peer; false for inet. */
 bool conn_peer_cred(const struct conn *, uid_t *uid_r, gid_t *gid_r);
+/* Is this the unix peer's group, or one of its supplementary groups as the
+ * kernel knows them (SO_PEERGROUPS: no look-up of names that could wait)?
+ * False for (gid_t)-1. */
+bool conn_peer_in_group(const struct conn *, gid_t gid);
 /* Bytes waiting to be written. */
 size_t conn_backlog(const struct conn *);
 
