@@ -1,0 +1,394 @@
+/*
+ * logchain: see logchain.h.
+ */
+#include "lib/io/logchain.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/io/logfile.h"
+#include "lib/io/logplace.h"
+
+#define LOGCHAIN_PASSES 8
+
+/* What a name says about its place in the order. */
+struct logchain_name {
+	enum logchain_kind kind;
+	size_t key; /* where the ordering part begins */
+	size_t key_len;
+};
+
+struct logchain {
+	struct logchain_file *files;
+	size_t n;
+	size_t room;
+};
+
+static bool
+logchain_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Runs of digits compare as numbers, all else byte by byte. */
+static int
+logchain_natural(const char *a, size_t alen, const char *b, size_t blen)
+{
+	size_t i = 0, j = 0;
+
+	while (i < alen && j < blen) {
+		size_t si, sj;
+
+		if (!logchain_digit(a[i]) || !logchain_digit(b[j])) {
+			if (a[i] != b[j])
+				return a[i] < b[j] ? -1 : 1;
+			i++;
+			j++;
+			continue;
+		}
+		while (i < alen && a[i] == '0')
+			i++;
+		while (j < blen && b[j] == '0')
+			j++;
+		for (si = i; i < alen && logchain_digit(a[i]);)
+			i++;
+		for (sj = j; j < blen && logchain_digit(b[j]);)
+			j++;
+		if (i - si != j - sj)
+			return i - si < j - sj ? -1 : 1;
+		int c = memcmp(a + si, b + sj, i - si);
+		if (c != 0)
+			return c;
+	}
+	return (i < alen) - (j < blen);
+}
+
+/* Is name[key..key+len) what a rotation puts there, behind separator `sep`? */
+static bool
+logchain_suffix(const char *s, size_t len, char sep, enum logchain_kind *kind_r)
+{
+	size_t digits = 0;
+
+	if (strchr(".-_", sep) == NULL || len == 0)
+		return false;
+	if (len == 3 &&
+	    (memcmp(s, "old", 3) == 0 || memcmp(s, "bak", 3) == 0)) {
+		*kind_r = LOGCHAIN_OTHER;
+		return true;
+	}
+	if (!logchain_digit(s[0]))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (logchain_digit(s[i]))
+			digits++;
+		else if (strchr("-_.:+TZ", s[i]) == NULL)
+			return false;
+	}
+	if (digits < len || len > 4 || (len == 4 && s[0] >= '2'))
+		*kind_r = LOGCHAIN_DATED; /* from the year 2000 on */
+	else
+		*kind_r = sep == '.' ? LOGCHAIN_NUMBERED : LOGCHAIN_OTHER;
+	return true;
+}
+
+/* mail-20261119.log, when the link points to mail-20261120.log. */
+static bool
+logchain_namesake(const char *name, size_t len, const char *base)
+{
+	size_t digits = 0;
+
+	if (len != strlen(base))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (logchain_digit(name[i]) && logchain_digit(base[i]))
+			digits++;
+		else if (name[i] != base[i])
+			return false;
+	}
+	return digits >= 6 && logchain_natural(name, len, base, len) < 0;
+}
+
+/* `len` is without the ending of a compressed file. */
+static bool
+logchain_related(
+    const char *name, size_t len, const char *base, struct logchain_name *out)
+{
+	size_t blen = strlen(base);
+	const char *ext = strrchr(base, '.');
+	size_t stem = ext != NULL ? (size_t)(ext - base) : 0;
+	size_t elen = blen - stem;
+
+	if (len > blen + 1 && memcmp(name, base, blen) == 0) {
+		out->key = blen + 1;
+		out->key_len = len - blen - 1;
+		if (logchain_suffix(
+			name + out->key, out->key_len, name[blen], &out->kind))
+			return true;
+	}
+	if (stem > 0 && len > blen + 1 && memcmp(name, base, stem) == 0 &&
+	    memcmp(name + len - elen, base + stem, elen) == 0) {
+		out->key = stem + 1;
+		out->key_len = len - blen - 1;
+		if (logchain_suffix(
+			name + out->key, out->key_len, name[stem], &out->kind))
+			return true;
+	}
+	out->key = 0;
+	out->key_len = len;
+	out->kind = LOGCHAIN_DATED;
+	return logchain_namesake(name, len, base);
+}
+
+static size_t
+logchain_packed(const char *name, size_t len)
+{
+	static const char *const endings[] = { ".gz", ".bz2", ".xz", ".zst",
+		".lz4", ".Z" };
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		size_t n = strlen(endings[i]);
+
+		if (len > n && memcmp(name + len - n, endings[i], n) == 0)
+			return n;
+	}
+	return 0;
+}
+
+static bool
+logchain_add(struct logchain *c, const struct logchain_file *file)
+{
+	if (c->n == c->room) {
+		size_t room = c->room > 0 ? c->room * 2 : 16;
+		void *p = reallocarray(c->files, room, sizeof(*c->files));
+
+		if (p == NULL)
+			return false;
+		c->files = p;
+		c->room = room;
+	}
+	c->files[c->n++] = *file;
+	return true;
+}
+
+static bool
+logchain_entry(struct logchain *c, int dirfd, const struct logplace *place,
+    const struct dirent *de, uint64_t ino)
+{
+	const char *name = de->d_name;
+	size_t len = strlen(name), ending = logchain_packed(name, len);
+	struct logchain_name what = { LOGCHAIN_OTHER, 0, 0 };
+	struct logchain_file file = { .packed = ending > 0 };
+	struct stat st;
+
+	if (strcmp(name, place->name) == 0)
+		return true;
+	if (!logchain_related(name, len - ending, place->name, &what)) {
+		if (ino == 0 || de->d_ino != ino)
+			return true;
+		what = (struct logchain_name){ LOGCHAIN_OTHER, 0, len };
+	}
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    !S_ISREG(st.st_mode))
+		return true;
+	if (logchain_index(c, st.st_dev, st.st_ino) < c->n)
+		return true; /* another link to it */
+	if (asprintf(&file.path, "%s/%s", place->dir, name) < 0)
+		return false;
+	file.dev = st.st_dev;
+	file.ino = st.st_ino;
+	file.size = (uint64_t)st.st_size;
+	file.mtime = logfile_mtime(&st);
+	file.kind = what.kind;
+	file.key = file.path + strlen(place->dir) + 1 + what.key;
+	file.key_len = what.key_len;
+	if (logchain_add(c, &file))
+		return true;
+	free(file.path);
+	return false;
+}
+
+static bool
+logchain_dir(struct logchain *c, const struct logplace *place, uint64_t ino)
+{
+	int fd = open(place->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
+	struct dirent *de;
+	bool good = true;
+
+	if (dir == NULL) {
+		if (fd != -1)
+			close(fd);
+		return true;
+	}
+	while (good && (de = readdir(dir)) != NULL)
+		good = logchain_entry(c, fd, place, de, ino);
+	closedir(dir);
+	return good;
+}
+
+static int
+logchain_by_number(const void *va, const void *vb)
+{
+	const struct logchain_file *a = va, *b = vb;
+
+	return logchain_natural(b->key, b->key_len, a->key, a->key_len);
+}
+
+static int
+logchain_by_date(const void *va, const void *vb)
+{
+	const struct logchain_file *a = va, *b = vb;
+
+	return logchain_natural(a->key, a->key_len, b->key, b->key_len);
+}
+
+static int
+logchain_by_mtime(const void *va, const void *vb)
+{
+	const struct logchain_file *a = va, *b = vb;
+
+	if (a->mtime != b->mtime)
+		return a->mtime < b->mtime ? -1 : 1;
+	return strcmp(a->path, b->path);
+}
+
+/* Drops mail.log.1.gz where mail.log.1 is there too: it is being written. */
+static void
+logchain_unpack(struct logchain *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct logchain_file *f = &c->files[i];
+		size_t len = strlen(f->path);
+		size_t plain = len - logchain_packed(f->path, len);
+		bool twice = false;
+
+		for (size_t j = 0; f->packed && !twice && j < c->n; j++)
+			twice = i != j && c->files[j].path != NULL &&
+			    strlen(c->files[j].path) == plain &&
+			    memcmp(c->files[j].path, f->path, plain) == 0;
+		if (twice) {
+			free(f->path);
+			f->path = NULL;
+		}
+	}
+	for (size_t i = 0; i < c->n; i++)
+		if (c->files[i].path != NULL)
+			c->files[kept++] = c->files[i];
+	c->n = kept;
+}
+
+static void
+logchain_sort(struct logchain *c)
+{
+	enum logchain_kind kind = c->n > 0 ? c->files[0].kind : LOGCHAIN_OTHER;
+
+	for (size_t i = 1; i < c->n; i++)
+		if (c->files[i].kind != kind)
+			kind = LOGCHAIN_OTHER;
+	if (c->n > 1)
+		qsort(c->files, c->n, sizeof(*c->files),
+		    kind == LOGCHAIN_NUMBERED	 ? logchain_by_number
+			: kind == LOGCHAIN_DATED ? logchain_by_date
+						 : logchain_by_mtime);
+}
+
+static struct logchain *
+logchain_pass(const char *path, uint64_t ino)
+{
+	struct logplace places[LOGPLACE_MAX];
+	size_t nplaces = logplace_find(path, places);
+	struct logchain *c = calloc(1, sizeof(*c));
+
+	for (size_t i = 0; c != NULL && i < nplaces; i++)
+		if (!logchain_dir(c, &places[i], ino))
+			logchain_destroy(&c);
+	if (c == NULL)
+		return NULL;
+	logchain_unpack(c);
+	logchain_sort(c);
+	return c;
+}
+
+static bool
+logchain_equal(const struct logchain *a, const struct logchain *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->files[i].ino != b->files[i].ino ||
+		    a->files[i].dev != b->files[i].dev ||
+		    strcmp(a->files[i].path, b->files[i].path) != 0)
+			return false;
+	return true;
+}
+
+struct logchain *
+logchain_scan(const char *path, uint64_t ino)
+{
+	struct logchain *last = logchain_pass(path, ino);
+
+	for (int i = 0; last != NULL && i < LOGCHAIN_PASSES; i++) {
+		struct logchain *again = logchain_pass(path, ino);
+		bool equal = again != NULL && logchain_equal(last, again);
+
+		logchain_destroy(&last);
+		last = again;
+		if (equal)
+			return last;
+	}
+	logchain_destroy(&last);
+	return NULL;
+}
+
+void
+logchain_destroy(struct logchain **cp)
+{
+	struct logchain *c = *cp;
+
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < c->n; i++)
+		free(c->files[i].path);
+	free(c->files);
+	free(c);
+	*cp = NULL;
+}
+
+size_t
+logchain_count(const struct logchain *c)
+{
+	return c->n;
+}
+
+const struct logchain_file *
+logchain_get(const struct logchain *c, size_t i)
+{
+	return &c->files[i];
+}
+
+size_t
+logchain_index(const struct logchain *c, uint64_t dev, uint64_t ino)
+{
+	size_t i = 0;
+
+	while (i < c->n && (c->files[i].ino != ino || c->files[i].dev != dev))
+		i++;
+	return i;
+}
+
+size_t
+logchain_after(const struct logchain *c, double mtime)
+{
+	size_t i = 0;
+
+	while (i < c->n && !(c->files[i].mtime > mtime))
+		i++;
+	return i;
+}

@@ -1,0 +1,60 @@
+/*
+ * logchain: the rotated forms of a log, in the order in which they were
+ * written.
+ *
+ * For mail.log these are the regular files beside it (and beside its target,
+ * where it is a symbolic link) named
+ *
+ *     mail.log.1 mail.log.0 mail.1.log         numbered: the highest is oldest
+ *     mail.log-20261231 mail.log.20261231-235959 mail-2026-12-31.log
+ *                                              dated: in natural order
+ *     mail.log.old                             by modification time
+ *
+ * and, where the link points to a dated name, its namesakes with an earlier
+ * date. When a directory holds several kinds, modification time decides for
+ * all. Compressed ones (.gz .bz2 .xz .zst .lz4 .Z) take part: they cannot be
+ * read, but they show that something lies between two others; not so while
+ * the uncompressed form is there as well.
+ *
+ * Rotation may run while the directory is read, and rename a file from a name
+ * not yet seen to one already passed. So it is read until two passes agree.
+ */
+#ifndef MXW_LOGCHAIN_H
+#define MXW_LOGCHAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct logchain;
+
+enum logchain_kind { LOGCHAIN_NUMBERED, LOGCHAIN_DATED, LOGCHAIN_OTHER };
+
+struct logchain_file {
+	char *path;
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t size;
+	double mtime;
+	bool packed; /* compressed */
+	enum logchain_kind kind;
+	const char *key; /* the part of `path` that orders */
+	size_t key_len;
+};
+
+/*
+ * `ino` not 0: also the file with this inode number, whatever its name.
+ * Oldest first; never the file at `path` itself. NULL when there is no memory
+ * or the directory does not stand still; try again later. A directory that
+ * cannot be read is an empty one.
+ */
+struct logchain *logchain_scan(const char *path, uint64_t ino);
+void logchain_destroy(struct logchain **);
+size_t logchain_count(const struct logchain *);
+const struct logchain_file *logchain_get(const struct logchain *, size_t i);
+/* Its index, or logchain_count(). */
+size_t logchain_index(const struct logchain *, uint64_t dev, uint64_t ino);
+/* The first in order that was written after `mtime`, or logchain_count(). */
+size_t logchain_after(const struct logchain *, double mtime);
+
+#endif

@@ -1,0 +1,693 @@
+/*
+ * tail: see tail.h.
+ *
+ *   MISSING  nothing is open; `pos` says where to go on. Left by tail_find().
+ *   READING  there may be more in `file`.
+ *   CURRENT  its end was reached, and the path names it, or names nothing yet
+ *            that has content.
+ *   ENDING   the path names another file with content. The writer has changed
+ *            over, so the next end of `file` is final: tail_advance().
+ *
+ * Whoever wants something looked at sets `look` (what does the path name?) and
+ * calls tail_step(), which reads one chunk, or at the end of the file decides.
+ * Which file comes next is never remembered: at each end the directory is read
+ * again (logchain), so rotations that happen meanwhile change nothing. The
+ * successor is opened before the directory is read and compared with it
+ * afterwards; a rotation between the two makes it part of the chain.
+ */
+#include "lib/io/tail.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/core/linesplit.h"
+#include "lib/core/log.h"
+#include "lib/core/xalloc.h"
+#include "lib/io/logchain.h"
+#include "lib/io/logfile.h"
+#include "lib/io/loop.h"
+#include "lib/io/tailwatch.h"
+
+/* Finished files that tail_rewind() can still go back to. */
+#define TAIL_HISTORY 16
+
+enum tail_state { TAIL_MISSING, TAIL_READING, TAIL_CURRENT, TAIL_ENDING };
+
+struct tail {
+	struct loop *loop;
+	struct tail_events events;
+	void *ctx;
+	char *path;
+	int (*open)(void *ctx, const char *path);
+	struct tailwatch *watch;
+	struct loop_timer *more; /* go on next turn */
+	struct loop_timer *poll; /* look anyway */
+	struct linesplit *lines; /* counts logical offsets */
+	enum tail_state state;
+	bool paused;
+	bool look;
+	bool fresh;	/* no position, and the path was never looked at */
+	bool beginning; /* where a fresh tail starts */
+	int said;	/* reason last told, an errno; 0 = none */
+	uint64_t base;	/* logical offset of the first byte of `file` */
+	struct logfile file;
+	struct logpos pos;
+	struct logpos history[TAIL_HISTORY]; /* newest first; `offset` is the
+						length of the file */
+	size_t nhistory;
+	struct tail_stats stats;
+	char buf[LOGFILE_OVERLAP + TAIL_CHUNK];
+};
+
+static void tail_step(void *arg);
+
+static void
+tail_again(struct tail *t)
+{
+	if (!t->paused)
+		loop_timer_set(t->more, 0);
+}
+
+static void
+tail_progress(struct tail *t)
+{
+	if (t->events.progress != NULL)
+		t->events.progress(t->ctx, t->state == TAIL_CURRENT);
+}
+
+/* Will the same open(2) work soon? */
+static bool
+tail_transient(int why)
+{
+	return why == ENOENT || why == EMFILE || why == ENFILE ||
+	    why == ENOMEM || why == EINTR || why == ESTALE;
+}
+
+/* Says once per reason why the log cannot be read. */
+static void
+tail_failed(struct tail *t, int why)
+{
+	t->stats.errors++;
+	if (t->said == why)
+		return;
+	t->said = why;
+	log_warning("%s: %s; waiting", t->path,
+	    why == EISDIR	? "is a directory"
+		: why == EINVAL ? "is not a regular file"
+				: strerror(why));
+}
+
+static void
+tail_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut)
+{
+	struct tail *t = ctx;
+
+	t->events.line(t->ctx, line, len, end, cut, t->file.mtime);
+}
+
+/* What the path names. Only a regular file will do; false and errno. */
+static bool
+tail_stat(struct tail *t, struct stat *st)
+{
+	if (stat(t->path, st) != 0) {
+		int fd = errno == EACCES && t->open != NULL
+		    ? t->open(t->ctx, t->path)
+		    : -1;
+
+		if (fd == -1 || fstat(fd, st) != 0)
+			memset(st, 0, sizeof(*st));
+		if (fd == -1)
+			return false;
+		close(fd);
+	}
+	if (S_ISREG(st->st_mode))
+		return true;
+	errno = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
+	return false;
+}
+
+/* Opens what the path names. False and errno. */
+static bool
+tail_open(struct tail *t, struct logfile *f)
+{
+	struct stat st;
+	int fd;
+
+	f->fd = -1;
+	if (!tail_stat(t, &st))
+		return false; /* opening a FIFO would be noticed */
+	fd = t->open != NULL ? t->open(t->ctx, t->path) : logfile_open(t->path);
+	return fd != -1 && logfile_adopt(f, fd);
+}
+
+/* Goes on at `offset` of `f`, which is taken over. */
+static void
+tail_begin(
+    struct tail *t, const struct logfile *f, uint64_t base, uint64_t offset)
+{
+	logfile_close(&t->file);
+	t->file = *f;
+	t->base = base;
+	if (!logfile_seek(&t->file, offset))
+		t->file.at = offset; /* the next read will tell */
+	linesplit_reset(t->lines, base + offset);
+	t->state = TAIL_READING;
+	t->look = true;
+	tailwatch_files(t->watch, t->file.fd, false);
+}
+
+/* Opens a rotated file; it must still be the one that was listed. */
+static bool
+tail_open_rotated(const struct logchain_file *entry, struct logfile *f)
+{
+	int fd = logfile_open(entry->path);
+
+	f->fd = -1;
+	if (fd == -1 || !logfile_adopt(f, fd))
+		return false;
+	if (f->ino == entry->ino && f->dev == entry->dev)
+		return true;
+	logfile_close(f);
+	errno = ENOENT;
+	return false;
+}
+
+/*
+ * Which file is read after those before index `i`: the first that can be read,
+ * else the current one, `cur` (may be closed), which is taken over then. The
+ * result is in *next_r. False: things are moving, or there is none; try again
+ * later.
+ */
+static bool
+tail_next(struct tail *t, const struct logchain *chain, size_t i,
+    struct logfile *cur, struct logfile *next_r)
+{
+	size_t first = i, n = logchain_count(chain);
+	struct stat st;
+	bool found = false;
+
+	for (; i < n; i++) {
+		const struct logchain_file *entry = logchain_get(chain, i);
+
+		if (cur->fd != -1 && entry->ino == cur->ino &&
+		    entry->dev == cur->dev)
+			break;
+		if (entry->packed)
+			continue;
+		found = tail_open_rotated(entry, next_r);
+		if (found)
+			break;
+		if (tail_transient(errno))
+			return false;
+	}
+	if (!found) {
+		/* Nothing between them, unless one has come meanwhile. */
+		if (cur->fd == -1 ||
+		    (i == n && (!tail_stat(t, &st) || !logfile_same(cur, &st))))
+			return false;
+		*next_r = *cur;
+		cur->fd = -1;
+	}
+	for (; first < i; first++) {
+		t->stats.lost++;
+		log_warning("%s: %s cannot be read; its lines are lost",
+		    t->path, logchain_get(chain, first)->path);
+	}
+	return true;
+}
+
+/*
+ * Looks for the file of `pos` among the rotated ones. If it is not there, for
+ * a copy of it (copytruncate): a file of the same beginning that was written
+ * no earlier. 1: found, 0: not there, -1: try again later.
+ */
+static int
+tail_search(
+    const struct logchain *chain, const struct logpos *pos, struct logfile *f)
+{
+	for (int copy = 0; copy <= (pos->head_len > 0); copy++) {
+		for (size_t i = 0; i < logchain_count(chain); i++) {
+			const struct logchain_file *e = logchain_get(chain, i);
+
+			if (e->packed ||
+			    (copy ? e->mtime < pos->time : e->ino != pos->ino))
+				continue;
+			if (!tail_open_rotated(e, f)) {
+				if (tail_transient(errno))
+					return -1;
+				continue;
+			}
+			if (copy ? logfile_content_is(f, pos)
+				 : logfile_is(f, pos))
+				return 1;
+			logfile_close(f);
+		}
+	}
+	return 0;
+}
+
+/* The first look without a position. */
+static bool
+tail_start(struct tail *t)
+{
+	struct logfile f;
+
+	if (tail_open(t, &f)) {
+		t->fresh = false;
+		tail_begin(t, &f, 0, t->beginning ? 0 : logfile_last_line(&f));
+		return true;
+	}
+	if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR ||
+	    errno == EINVAL) {
+		/* What appears later is new, and read from its start. */
+		t->fresh = false;
+		t->pos.time = loop_now(t->loop);
+	}
+	tail_failed(t, errno);
+	return false;
+}
+
+/* The position's file is gone: goes on as near as possible. */
+static bool
+tail_lost(struct tail *t, const struct logchain *chain, struct logfile *cur)
+{
+	size_t i = logchain_after(chain, t->pos.time);
+	const struct logchain_file *packed = NULL;
+	uint64_t base = logpos_logical(&t->pos);
+	struct logfile f;
+	bool lost = t->pos.ino != 0;
+
+	for (; i < logchain_count(chain); i++) {
+		const struct logchain_file *e = logchain_get(chain, i);
+
+		if (!e->packed)
+			break;
+		if (packed == NULL && e->mtime > t->pos.time)
+			packed = e;
+	}
+	if (!tail_next(t, chain, i, cur, &f))
+		return false;
+	if (lost || packed != NULL) {
+		t->stats.lost++;
+		log_warning("%s: the place reached before is not found again"
+			    "%s%s%s; lines may be lost",
+		    t->path, packed != NULL ? " (compressed: " : "",
+		    packed != NULL ? packed->path : "",
+		    packed != NULL ? ")" : "");
+	}
+	tail_begin(t, &f, base, 0);
+	return true;
+}
+
+/* Nothing is open: finds the file of the position, or what follows it. */
+static bool
+tail_find(struct tail *t)
+{
+	struct logchain *chain;
+	struct logfile cur, f;
+	int why, found = 0;
+
+	if (t->fresh)
+		return tail_start(t);
+	why = tail_open(t, &cur) ? 0 : errno;
+	if (why == 0 && t->pos.ino != 0 && logfile_is(&cur, &t->pos)) {
+		tail_begin(t, &cur, t->pos.base, t->pos.offset);
+		return true;
+	}
+	chain = logchain_scan(t->path, t->pos.ino);
+	if (chain == NULL) {
+		logfile_close(&cur);
+		return false;
+	}
+	if (t->pos.ino != 0)
+		found = tail_search(chain, &t->pos, &f);
+	if (found == 1)
+		tail_begin(t, &f, t->pos.base, t->pos.offset);
+	else if (found == 0 && (why == 0 || (why == ENOENT && t->pos.ino != 0)))
+		found = tail_lost(t, chain, &cur);
+	logfile_close(&cur);
+	logchain_destroy(&chain);
+	if (found <= 0 && why != 0)
+		tail_failed(t, why);
+	return found > 0;
+}
+
+/* The file is finished: its last line as well, newline or not. */
+static void
+tail_finish(struct tail *t)
+{
+	struct logpos *h = t->history;
+
+	linesplit_finish(t->lines, tail_line, t);
+	memmove(h + 1, h, (TAIL_HISTORY - 1) * sizeof(*h));
+	logfile_identity(&t->file, h);
+	h->base = t->base;
+	h->offset = t->file.at;
+	if (t->nhistory < TAIL_HISTORY)
+		t->nhistory++;
+}
+
+/* The index behind `file`. */
+static size_t
+tail_behind(const struct tail *t, const struct logchain *chain)
+{
+	size_t i = logchain_index(chain, t->file.dev, t->file.ino);
+
+	if (i < logchain_count(chain))
+		return i + 1;
+	/* Deleted, or compressed by now. */
+	return logchain_after(chain, t->file.mtime);
+}
+
+/* Has anything been written to the files from index `i` on? */
+static bool
+tail_content(const struct logchain *chain, size_t i)
+{
+	while (i < logchain_count(chain) && logchain_get(chain, i)->size == 0)
+		i++;
+	return i < logchain_count(chain);
+}
+
+/* From the end of `file` to the next one. False: not now. */
+static bool
+tail_advance(struct tail *t)
+{
+	struct logchain *chain;
+	struct logfile cur, next;
+	size_t i;
+	bool found = false;
+
+	if (!tail_open(t, &cur) && errno != ENOENT) {
+		tail_failed(t, errno);
+		return false;
+	}
+	chain = logchain_scan(t->path, t->file.ino);
+	if (chain == NULL) {
+		logfile_close(&cur);
+		return false;
+	}
+	i = tail_behind(t, chain);
+	if (cur.fd != -1 && cur.ino == t->file.ino && cur.dev == t->file.dev)
+		logfile_close(&cur); /* renamed back */
+	else if ((cur.fd != -1 && cur.size > 0) || tail_content(chain, i))
+		found = tail_next(t, chain, i, &cur, &next);
+	logfile_close(&cur);
+	logchain_destroy(&chain);
+	if (!found)
+		return false;
+	tail_finish(t);
+	t->stats.rotations++;
+	tail_begin(t, &next, t->base + t->file.at, 0);
+	return true;
+}
+
+/* Has anything been written to a later file? */
+static bool
+tail_succeeded(struct tail *t)
+{
+	struct logchain *chain;
+	struct stat st;
+	bool good = tail_stat(t, &st), content;
+
+	if (good && logfile_same(&t->file, &st)) {
+		tailwatch_files(t->watch, t->file.fd, false);
+		if (t->said != 0)
+			log_notice("%s: read again", t->path);
+		t->said = 0;
+		return false;
+	}
+	if (!good && errno != ENOENT) {
+		tail_failed(t, errno);
+		return false;
+	}
+	/* Watched before its size is read, so that no write is missed. */
+	tailwatch_files(t->watch, t->file.fd, true);
+	if (tail_stat(t, &st) && st.st_size > 0)
+		return true;
+	chain = logchain_scan(t->path, t->file.ino);
+	if (chain == NULL)
+		return false;
+	content = tail_content(chain, tail_behind(t, chain));
+	logchain_destroy(&chain);
+	return content;
+}
+
+/* Nothing more to read for now. */
+static void
+tail_at_end(struct tail *t)
+{
+	enum tail_state was = t->state;
+
+	if (was == TAIL_ENDING && tail_advance(t)) {
+		tail_progress(t);
+		tail_again(t);
+		return;
+	}
+	if (was != TAIL_ENDING && t->look) {
+		t->look = false;
+		if (tail_succeeded(t)) {
+			t->state = TAIL_ENDING;
+			tail_again(t);
+			return;
+		}
+	}
+	t->state = TAIL_CURRENT;
+	if (was != TAIL_CURRENT)
+		tail_progress(t);
+}
+
+static void
+tail_feed(struct tail *t, size_t len)
+{
+	t->stats.bytes += len;
+	linesplit_feed(t->lines, t->buf + LOGFILE_OVERLAP, len, tail_line, t);
+	if (t->state != TAIL_ENDING)
+		t->state = t->file.at >= t->file.size && !t->look
+		    ? TAIL_CURRENT
+		    : TAIL_READING;
+	tail_progress(t);
+	if (t->state != TAIL_CURRENT)
+		tail_again(t);
+}
+
+/*
+ * The file is not what it was (copytruncate). The rest of its old content may
+ * be in a copy, which is then read like any rotated file.
+ */
+static void
+tail_rewritten(struct tail *t)
+{
+	struct logchain *chain = logchain_scan(t->path, 0);
+	struct logpos pos;
+	struct logfile copy;
+
+	if (chain == NULL)
+		return;
+	t->stats.truncations++;
+	logfile_identity(&t->file, &pos);
+	pos.offset = t->file.at;
+	if (tail_search(chain, &pos, &copy) == 1) {
+		log_notice(
+		    "%s: truncated; reading its copy to the end", t->path);
+		copy.at = t->file.at;
+		copy.over_len = t->file.over_len;
+		memcpy(copy.over, t->file.over, copy.over_len);
+		logfile_close(&t->file);
+		t->file = copy;
+	} else {
+		log_notice("%s: truncated; reading it from its start", t->path);
+		tail_finish(t);
+		t->base += t->file.at;
+		logfile_restart(&t->file);
+		linesplit_reset(t->lines, t->base);
+	}
+	logchain_destroy(&chain);
+	t->state = TAIL_READING;
+	t->look = true;
+	tailwatch_files(t->watch, t->file.fd, false);
+	tail_progress(t);
+	tail_again(t);
+}
+
+/* A network file that the server has dropped, or a broken disk: opens it
+ * again at the next look. */
+static void
+tail_read_failed(struct tail *t)
+{
+	int why = errno;
+
+	tail_position(t, &t->pos);
+	logfile_close(&t->file);
+	tailwatch_files(t->watch, -1, false);
+	t->state = TAIL_MISSING;
+	tail_failed(t, why);
+	tail_progress(t);
+}
+
+/* One turn: at most one chunk. */
+static void
+tail_step(void *arg)
+{
+	struct tail *t = arg;
+	ssize_t n;
+
+	if (t->paused || (t->state == TAIL_MISSING && !tail_find(t)))
+		return;
+	n = logfile_read(&t->file, t->buf, TAIL_CHUNK);
+	if (n > 0)
+		tail_feed(t, (size_t)n);
+	else if (n == 0)
+		tail_at_end(t);
+	else if (n == LOGFILE_REWRITTEN)
+		tail_rewritten(t);
+	else
+		tail_read_failed(t);
+}
+
+static void
+tail_on_watch(void *ctx, bool names)
+{
+	struct tail *t = ctx;
+
+	if (names)
+		t->look = true;
+	if (!loop_timer_pending(t->more))
+		tail_step(t);
+}
+
+static void
+tail_on_poll(void *ctx)
+{
+	struct tail *t = ctx;
+
+	tailwatch_refresh(t->watch);
+	t->look = true;
+	if (!loop_timer_pending(t->more))
+		tail_step(t);
+	loop_timer_set(t->poll, tailwatch_interval(t->watch));
+}
+
+struct tail *
+tail_create(struct loop *loop, const struct tail_options *options,
+    const struct tail_events *events, void *ctx)
+{
+	struct tail *t = x_calloc(1, sizeof(*t));
+
+	t->loop = loop;
+	t->events = *events;
+	t->ctx = ctx;
+	t->path = x_strdup(options->path);
+	t->open = options->open;
+	t->beginning = options->beginning;
+	t->file.fd = -1;
+	t->fresh = options->pos == NULL;
+	if (options->pos != NULL)
+		t->pos = *options->pos;
+	else
+		t->pos.epoch = options->epoch;
+	t->lines = linesplit_create(logpos_logical(&t->pos));
+	t->watch = tailwatch_create(loop, t->path, tail_on_watch, t);
+	t->more = loop_timer_create(loop, LOOP_WORK, tail_step, t);
+	t->poll = loop_timer_create(loop, LOOP_WORK, tail_on_poll, t);
+	if (t->watch == NULL || t->more == NULL || t->poll == NULL) {
+		tail_destroy(&t);
+		return NULL;
+	}
+	loop_timer_set(t->more, 0);
+	loop_timer_set(t->poll, tailwatch_interval(t->watch));
+	return t;
+}
+
+void
+tail_destroy(struct tail **tp)
+{
+	struct tail *t = *tp;
+
+	if (t == NULL)
+		return;
+	loop_timer_destroy(&t->more);
+	loop_timer_destroy(&t->poll);
+	tailwatch_destroy(&t->watch);
+	linesplit_destroy(&t->lines);
+	logfile_close(&t->file);
+	free(t->path);
+	free(t);
+	*tp = NULL;
+}
+
+void
+tail_position(const struct tail *t, struct logpos *out)
+{
+	*out = t->pos;
+	if (t->state == TAIL_MISSING)
+		return;
+	out->base = t->base;
+	out->offset = linesplit_offset(t->lines) - t->base;
+	logfile_identity(&t->file, out);
+}
+
+void
+tail_stats(const struct tail *t, struct tail_stats *out)
+{
+	struct stat st;
+
+	*out = t->stats;
+	out->state = t->state == TAIL_MISSING ? "missing"
+	    : t->state == TAIL_CURRENT	      ? "current"
+					      : "reading";
+	if (t->state != TAIL_MISSING && fstat(t->file.fd, &st) == 0 &&
+	    (uint64_t)st.st_size > t->file.at)
+		out->behind = (uint64_t)st.st_size - t->file.at;
+}
+
+void
+tail_pause(struct tail *t, bool paused)
+{
+	t->paused = paused;
+	if (paused)
+		loop_timer_clear(t->more);
+	else
+		loop_timer_set(t->more, 0);
+}
+
+bool
+tail_rewind(struct tail *t, uint64_t logical)
+{
+	struct logchain *chain;
+	struct logfile f;
+	size_t i = 0;
+	bool found;
+
+	if (t->state == TAIL_MISSING || logical > linesplit_offset(t->lines))
+		return false;
+	if (logical >= t->base) {
+		if (!logfile_seek(&t->file, logical - t->base))
+			return false;
+		linesplit_reset(t->lines, logical);
+		t->state = TAIL_READING;
+		t->look = true;
+		tail_again(t);
+		return true;
+	}
+	while (i < t->nhistory && t->history[i].base > logical)
+		i++;
+	if (i == t->nhistory)
+		return false;
+	chain = logchain_scan(t->path, t->history[i].ino);
+	if (chain == NULL)
+		return false;
+	found = tail_search(chain, &t->history[i], &f) == 1;
+	logchain_destroy(&chain);
+	if (!found)
+		return false;
+	tail_begin(t, &f, t->history[i].base, logical - t->history[i].base);
+	/* The later ones will be finished again. */
+	memmove(t->history, t->history + i + 1,
+	    (t->nhistory - i - 1) * sizeof(t->history[0]));
+	t->nhistory -= i + 1;
+	tail_again(t);
+	return true;
+}
