@@ -1,10 +1,12 @@
 /*
- * prefixmap: addresses and prefixes -> a 32-bit value, longest prefix first.
+ * prefixmap: a set of addresses and prefixes, longest match first.
  *
- * A hash table over (prefix, length); a match probes only the lengths that
- * occur, per family. With hosts and /64s that is one or two probes, whatever
- * the size. Growing moves a few slots with each change, so no single call
- * takes long. Calls that add report lack of memory; nothing else can fail.
+ * Each entry has a small dense id, stable while it is in the map, so that
+ * users keep what belongs to it in an array beside (pool.h). A hash table over
+ * (prefix, length); a match probes only the lengths that occur, per family:
+ * with hosts and /64s one or two probes, whatever the size. Growing moves a
+ * few buckets with each change, so no single call takes long. Adding reports
+ * lack of memory; nothing else can fail.
  */
 #ifndef MXW_PREFIXMAP_H
 #define MXW_PREFIXMAP_H
@@ -15,25 +17,31 @@
 
 #include "lib/core/addr.h"
 
+#define PREFIXMAP_NONE UINT32_MAX
+
 struct prefixmap;
 
 struct prefixmap *prefixmap_create(void);
 void prefixmap_destroy(struct prefixmap **);
 
-/* Sets or replaces. False when there is no memory: the map is unchanged. */
-bool prefixmap_set(struct prefixmap *, const struct addr *, uint32_t value);
-bool prefixmap_get(const struct prefixmap *, const struct addr *,
-    uint32_t *value_r);
-bool prefixmap_del(struct prefixmap *, const struct addr *);
+/* The id of this entry, added if need be; NONE when there is no memory. */
+uint32_t prefixmap_add(struct prefixmap *, const struct addr *);
+/* The id of exactly this entry, or NONE. */
+uint32_t prefixmap_get(const struct prefixmap *, const struct addr *);
+/* Removes; returns the id that it had (free for reuse now), or NONE. */
+uint32_t prefixmap_del(struct prefixmap *, const struct addr *);
 /*
- * The longest prefix of at most `max_plen` bits that holds `host`. To go on
- * with the next shorter one, call again with max_plen = *plen_r - 1 (stop at
- * 0). Outputs may be NULL.
+ * The longest prefix of at most `max_plen` bits that holds `host`, or NONE. To
+ * go on with the next shorter one, call again with max_plen = *plen_r - 1
+ * (stop when *plen_r is 0). plen_r may be NULL.
  */
-bool prefixmap_match(const struct prefixmap *, const struct addr *host,
-    unsigned max_plen, uint32_t *value_r, unsigned *plen_r);
+uint32_t prefixmap_match(const struct prefixmap *, const struct addr *host,
+    unsigned max_plen, unsigned *plen_r);
+/* The address of an id that is in the map. */
+struct addr prefixmap_key(const struct prefixmap *, uint32_t id);
 size_t prefixmap_count(const struct prefixmap *);
-/* Number of entries that are wider than a host. */
-size_t prefixmap_count_wide(const struct prefixmap *);
+/* Walking: ids are below prefixmap_end(); is this one in the map? */
+uint32_t prefixmap_end(const struct prefixmap *);
+bool prefixmap_used(const struct prefixmap *, uint32_t id);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * rules: log rules, compiled and matched. The only user of PCRE2.
+ * rules: log rules and the choice of the one that a line matches.
  *
  * A rule belongs to a set ("postfix"), applies to lines of its programs, and
  * is anchored at the first byte of the message. Kinds:
@@ -9,14 +9,15 @@
  *   end      the connection is over: forgets what `attempt` knows about it
  * The first rule that matches, in the order of the configuration, decides.
  *
+ * Our own refusals come back in the log. A built-in rule before all others
+ * knows them by the tag at the end of the reason, in a line whose every field
+ * is free of the delimiters that a client would need to forge one; they never
+ * score, or a block would feed itself.
+ *
  * Most lines never reach a regular expression: rules are found by program and
  * by the first byte of the message, then each one's required literals are
  * looked for, each literal at most once per line. A rule costs lines that
  * cannot match it next to nothing.
- *
- * Matching is hostile ground: the subject is bytes, never UTF-8; match, depth
- * and heap limits are set; a limit that is hit counts as no match and is
- * reported by RULES_LIMIT.
  */
 #ifndef MXW_RULES_H
 #define MXW_RULES_H
@@ -30,11 +31,12 @@
 #include "lib/core/names.h"
 
 struct errbuf;
+struct pattern;
 
 #define RULES_LINE_MAX 8192 /* longer messages are cut for matching */
 #define RULES_SETS_MAX 64
 
-enum rule_kind { RULE_OFFENCE, RULE_FAULT, RULE_END };
+enum rule_kind { RULE_OFFENCE, RULE_FAULT, RULE_END, RULE_OWN };
 
 /* How lines of one connection with the same evidence add up; see attempt.h. */
 enum rule_counts { RULE_COUNTS_EACH, RULE_COUNTS_ONCE, RULE_COUNTS_TOTAL };
@@ -49,11 +51,10 @@ struct rule_def {
 	double weight;	      /* may be negative: forgives */
 	const char *evidence; /* NULL or "": lines stand alone */
 	enum rule_counts counts;
-	enum rule_kind kind;
+	enum rule_kind kind; /* not RULE_OWN */
 	bool ends; /* an offence whose line also ends the connection */
 };
 
-/* A compiled rule; opaque but for what reports show. */
 struct rule {
 	name_id name;
 	name_id evidence; /* 0 = none */
@@ -61,21 +62,25 @@ struct rule {
 	enum rule_kind kind;
 	enum rule_counts counts;
 	bool ends;
-	struct rule_code *code;
+	uint64_t set; /* one bit */
+	size_t n_programs;
+	name_id *programs;
+	struct pattern *pattern;
 };
 
 struct rules;
 
 struct rules *rules_create(void);
 void rules_destroy(struct rules **);
-/* Compiles and appends. -1 and a reason (with the offset in the pattern). */
+/* Compiles and appends. -1 and a reason. */
 int rules_add(struct rules *, const struct rule_def *, struct errbuf *);
-/* Would rules_add() take this pattern? For errors with the right line. */
-int rules_check_pattern(const char *pattern, struct errbuf *);
 size_t rules_count(const struct rules *);
+size_t rules_set_count(const struct rules *);
 const struct rule *rules_nth(const struct rules *, size_t n);
 /* The bit of a set by name; 0 when no rule belongs to it. */
 uint64_t rules_set_bit(const struct rules *, const char *set);
+/* The name of the nth set, or NULL. */
+const char *rules_set_name(const struct rules *, size_t n);
 
 /* A matcher holds the dispatch tables for one choice of sets. It borrows the
  * rules, which must outlive it, and is not shared between threads. */
@@ -86,24 +91,24 @@ void matcher_destroy(struct matcher **);
 
 struct rule_match {
 	const struct rule *rule;
-	struct addr addr;  /* host address; unset for a rule without {addr} */
+	struct addr addr; /* host address, when has_addr */
 	bool has_addr;
 	unsigned attempts; /* RULE_COUNTS_TOTAL: failures in this connection;
 			      else 1 */
-	bool own_refusal;  /* the line quotes our own refusal */
 };
 
 enum rules_result {
 	RULES_NONE,
 	RULES_MATCH,
-	RULES_LIMIT, /* a limit was hit; the line passes as unmatched */
+	RULES_LIMIT, /* nothing matched, and a limit was hit on the way */
 };
 
 enum rules_result matcher_match(struct matcher *, const struct logline *,
     struct rule_match *out);
 
-/* explain: one call per rule of the line's program, in order. `why` is static:
- * "match", "first byte", "literal: ...", "pattern", "address". */
+/* explain: as above, and one call for each rule of the line's program, in
+ * order, also behind the one that decides. `why` is static: "match", "first
+ * byte", "literal", "pattern", "address", "limit". */
 typedef void rules_tried(void *ctx, const struct rule *, const char *why);
 enum rules_result matcher_explain(struct matcher *, const struct logline *,
     struct rule_match *out, rules_tried *tried, void *ctx);

@@ -4,7 +4,8 @@
  *
  * Asynchronous: a call returns at once, and everything that comes of it comes
  * through the sink, only ever from inside store_poll() or from the event loop,
- * never from inside the call itself. The engine's view of blocked addresses is
+ * never from inside the call itself (loading a snapshot is the exception). The
+ * engine's view of blocked addresses is
  * made of `blocked` and `unblocked` calls alone, so it does not matter whether
  * this host or another one decided.
  *
@@ -47,7 +48,7 @@ struct hit {
 };
 
 /* Everything known about an address's score. */
-#define STORE_RULES_MAX 8
+#define STORE_RULES_MAX 16
 
 struct score_info {
 	struct addr addr;
@@ -117,7 +118,7 @@ struct store_ops {
 	    bool present);
 	void (*fetch)(struct store *, uint64_t ticket, const struct addr *);
 	void (*top)(struct store *, uint64_t ticket, size_t n);
-	void (*poll)(struct store *, double now, double horizon);
+	bool (*poll)(struct store *, double now, double horizon);
 	void (*status)(const struct store *, struct store_status *);
 };
 
@@ -126,10 +127,16 @@ struct store {
 	const struct store_ops *ops;
 	const struct store_sink *sink;
 	void *sink_ctx;
+	const struct blocklist *view;
 };
 
-/* The sink is set by the engine before anything else happens. */
-void store_set_sink(struct store *, const struct store_sink *, void *ctx);
+/*
+ * Set by the engine before anything else happens. `view` is the blocklist that
+ * the sink keeps; the store reads in it what is blocked now. Expiry is the
+ * view owner's business.
+ */
+void store_set_sink(struct store *, const struct store_sink *, void *ctx,
+    const struct blocklist *view);
 void store_destroy(struct store **);
 /* params is borrowed until replaced. */
 void store_configure(struct store *, const struct store_params *params);
@@ -149,9 +156,10 @@ void store_fetch(struct store *, uint64_t ticket, const struct addr *);
 void store_top(struct store *, uint64_t ticket, size_t n);
 /*
  * Delivers what is due. `horizon` is the time up to which all logs have been
- * read (<= now): scores and blocks are forgotten by it, not by the clock.
+ * read (<= now): scores are forgotten by it, not by the clock. True when there
+ * is more to do: call again in the next turn of the loop.
  */
-void store_poll(struct store *, double now, double horizon);
+bool store_poll(struct store *, double now, double horizon);
 void store_status(const struct store *, struct store_status *out);
 
 #endif

@@ -20,12 +20,11 @@ struct snapshot_reader;
 struct store *store_embedded_create(const struct store_params *params,
     size_t max_addresses);
 
-/* The blocks this store holds (also those not yet delivered). */
-const struct blocklist *store_embedded_blocks(const struct store *);
-
-/* Sections of a snapshot; see snapshot.h. */
+/* Writes its sections of a snapshot (snapshot.h). */
 void store_embedded_save(const struct store *, struct snapshot_writer *);
-int store_embedded_load(struct store *, struct snapshot_reader *,
-    struct errbuf *);
+/* Takes a section whose tag was just read; false if it is not one of its
+ * sections. Blocks and allow entries go to the sink at once. */
+bool store_embedded_load(struct store *, struct snapshot_reader *,
+    uint8_t section);
 
 #endif

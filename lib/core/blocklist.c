@@ -1,0 +1,267 @@
+/*
+ * blocklist: see blocklist.h. A prefixmap for finding, a pool of data beside
+ * it by id, and a binary heap of ids by expiry.
+ */
+#include "lib/core/blocklist.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/core/pool.h"
+#include "lib/core/prefixmap.h"
+#include "lib/core/xalloc.h"
+
+struct item {
+	double until, since, score;
+	name_id level, rule, by;
+	uint16_t strikes;
+	uint32_t heap_pos;
+};
+
+struct blocklist {
+	struct prefixmap *map;
+	struct pool items;
+	uint32_t *heap; /* ids; heap[0] expires first */
+	size_t count, room;
+};
+
+struct blocklist *
+blocklist_create(void)
+{
+	struct blocklist *bl = x_calloc(1, sizeof(*bl));
+
+	bl->map = prefixmap_create();
+	pool_init(&bl->items, sizeof(struct item));
+	return bl;
+}
+
+void
+blocklist_destroy(struct blocklist **blp)
+{
+	struct blocklist *bl = *blp;
+
+	if (bl == NULL)
+		return;
+	prefixmap_destroy(&bl->map);
+	pool_clear(&bl->items);
+	free(bl->heap);
+	free(bl);
+	*blp = NULL;
+}
+
+static struct item *
+item_at(const struct blocklist *bl, uint32_t id)
+{
+	return pool_at(&bl->items, id);
+}
+
+static void
+heap_put(struct blocklist *bl, size_t pos, uint32_t id)
+{
+	bl->heap[pos] = id;
+	item_at(bl, id)->heap_pos = (uint32_t)pos;
+}
+
+/* Moves the entry at `pos` to where its expiry belongs. */
+static void
+heap_fix(struct blocklist *bl, size_t pos)
+{
+	uint32_t id = bl->heap[pos];
+	double until = item_at(bl, id)->until;
+
+	while (pos > 0) {
+		size_t up = (pos - 1) / 2;
+
+		if (item_at(bl, bl->heap[up])->until <= until)
+			break;
+		heap_put(bl, pos, bl->heap[up]);
+		pos = up;
+	}
+	for (;;) {
+		size_t down = pos * 2 + 1;
+
+		if (down >= bl->count)
+			break;
+		if (down + 1 < bl->count &&
+		    item_at(bl, bl->heap[down + 1])->until <
+			item_at(bl, bl->heap[down])->until)
+			down++;
+		if (item_at(bl, bl->heap[down])->until >= until)
+			break;
+		heap_put(bl, pos, bl->heap[down]);
+		pos = down;
+	}
+	heap_put(bl, pos, id);
+}
+
+static void
+heap_remove(struct blocklist *bl, size_t pos)
+{
+	uint32_t last = bl->heap[--bl->count];
+
+	if (pos == bl->count)
+		return;
+	heap_put(bl, pos, last);
+	heap_fix(bl, pos);
+}
+
+static bool
+heap_reserve(struct blocklist *bl)
+{
+	size_t room;
+	uint32_t *heap;
+
+	if (bl->count < bl->room)
+		return true;
+	room = bl->room ? bl->room * 2 : 256;
+	heap = reallocarray(bl->heap, room, sizeof(*heap));
+	if (heap == NULL)
+		return false;
+	bl->heap = heap;
+	bl->room = room;
+	return true;
+}
+
+static void
+item_fill(struct item *it, const struct block *b)
+{
+	it->until = b->until;
+	it->since = b->since;
+	it->score = b->score;
+	it->level = b->level;
+	it->rule = b->rule;
+	it->by = b->by;
+	it->strikes = b->strikes < UINT16_MAX ? (uint16_t)b->strikes
+					      : UINT16_MAX;
+}
+
+bool
+blocklist_set(struct blocklist *bl, const struct block *b)
+{
+	uint32_t id = prefixmap_get(bl->map, &b->addr);
+
+	if (id != PREFIXMAP_NONE) {
+		item_fill(item_at(bl, id), b);
+		heap_fix(bl, item_at(bl, id)->heap_pos);
+		return true;
+	}
+	if (!heap_reserve(bl))
+		return false;
+	id = prefixmap_add(bl->map, &b->addr);
+	if (id == PREFIXMAP_NONE)
+		return false;
+	if (!pool_reserve(&bl->items, id)) {
+		prefixmap_del(bl->map, &b->addr);
+		return false;
+	}
+	item_fill(item_at(bl, id), b);
+	heap_put(bl, bl->count++, id);
+	heap_fix(bl, bl->count - 1);
+	return true;
+}
+
+bool
+blocklist_del(struct blocklist *bl, const struct addr *a)
+{
+	uint32_t id = prefixmap_del(bl->map, a);
+
+	if (id == PREFIXMAP_NONE)
+		return false;
+	heap_remove(bl, item_at(bl, id)->heap_pos);
+	return true;
+}
+
+static void
+item_read(const struct blocklist *bl, uint32_t id, struct block *out)
+{
+	const struct item *it = item_at(bl, id);
+
+	out->addr = prefixmap_key(bl->map, id);
+	out->until = it->until;
+	out->since = it->since;
+	out->score = it->score;
+	out->level = it->level;
+	out->rule = it->rule;
+	out->by = it->by;
+	out->strikes = it->strikes;
+}
+
+bool
+blocklist_get(const struct blocklist *bl, const struct addr *a,
+    struct block *out)
+{
+	uint32_t id = prefixmap_get(bl->map, a);
+
+	if (id == PREFIXMAP_NONE)
+		return false;
+	item_read(bl, id, out);
+	return true;
+}
+
+bool
+blocklist_match(const struct blocklist *bl, const struct addr *host,
+    double now, struct block *out)
+{
+	unsigned plen = 128;
+
+	for (;;) {
+		uint32_t id = prefixmap_match(bl->map, host, plen, &plen);
+
+		if (id == PREFIXMAP_NONE)
+			return false;
+		if (item_at(bl, id)->until > now) {
+			item_read(bl, id, out);
+			return true;
+		}
+		if (plen-- == 0)
+			return false;
+	}
+}
+
+size_t
+blocklist_expire(struct blocklist *bl, double horizon, size_t max,
+    blocklist_visit *gone, void *ctx)
+{
+	size_t n = 0;
+
+	while (n < max && bl->count > 0 &&
+	    item_at(bl, bl->heap[0])->until <= horizon) {
+		struct block b;
+
+		item_read(bl, bl->heap[0], &b);
+		blocklist_del(bl, &b.addr);
+		n++;
+		if (gone != NULL)
+			gone(ctx, &b);
+	}
+	return n;
+}
+
+double
+blocklist_next(const struct blocklist *bl)
+{
+	return bl->count > 0 ? item_at(bl, bl->heap[0])->until : INFINITY;
+}
+
+size_t
+blocklist_count(const struct blocklist *bl)
+{
+	return bl->count;
+}
+
+bool
+blocklist_next_entry(const struct blocklist *bl, size_t *cursor,
+    struct block *out)
+{
+	uint32_t end = prefixmap_end(bl->map);
+
+	while (*cursor < end) {
+		uint32_t id = (uint32_t)(*cursor)++;
+
+		if (prefixmap_used(bl->map, id)) {
+			item_read(bl, id, out);
+			return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,414 @@
+/*
+ * pattern: see pattern.h.
+ *
+ * Compiled twice: anchored with JIT for matching, and without the anchor for
+ * what PCRE2 then knows of the first byte. Required literals are found by a
+ * scan of the top level of the expression that gives up on anything unusual:
+ * a literal too few costs time, one too many would cost matches.
+ */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "lib/core/pattern.h"
+
+#include <pcre2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/core/errbuf.h"
+#include "lib/core/xalloc.h"
+
+#define PATTERN_LITERALS 4
+#define PATTERN_LITERAL_MIN 3
+#define PATTERN_GROUPS 32
+/* A log line takes a few dozen steps; these end a line made to take more
+ * within a fraction of a millisecond. */
+#define PATTERN_MATCH_LIMIT 20000
+#define PATTERN_DEPTH_LIMIT 500
+#define PATTERN_HEAP_LIMIT_KIB 1024
+
+struct pattern {
+	pcre2_code *code;
+	int addr, ok, attempts; /* group numbers, 0 = none */
+	uint64_t first[4];
+	char *literals[PATTERN_LITERALS + 1];
+};
+
+struct pattern_scratch {
+	pcre2_match_data *data;
+	pcre2_match_context *context;
+};
+
+#define ADDR "(?<addr>[0-9A-Fa-f:.]{2,45})"
+#define PORT "(?::\\d{1,5})?"
+
+static const struct {
+	const char *name, *text;
+} shorthands[] = {
+	{ "{addr}", ADDR },
+	{ "{client}", "[^][\\s]{1,255}\\[" ADDR "\\]" PORT },
+	{ "{bracketed}", "\\[" ADDR "\\]" PORT },
+	{ "{queueid}", "(?:NOQUEUE|[0-9A-Za-z]{5,20})" },
+	{ "{reply}", "[45]\\d\\d(?: [45]\\.\\d{1,3}\\.\\d{1,3})?" },
+};
+
+/* Replaces the shorthands. A brace before a letter is nothing else in a
+ * pattern, but \p{..} and the like, which logs of bytes do not need. */
+static char *
+pattern_expand(const char *text, struct errbuf *err)
+{
+	char *out = x_strdup("");
+
+	while (*text != '\0') {
+		size_t n = strcspn(text, "{"), i;
+		char *more;
+
+		if (text[n] == '{' &&
+		    (text[n + 1] < 'a' || text[n + 1] > 'z')) {
+			n++;
+			more = x_asprintf("%s%.*s", out, (int)n, text);
+		} else if (text[n] == '{') {
+			size_t len = strcspn(text + n, "}") + 1;
+
+			for (i = 0; i < sizeof(shorthands) /
+				 sizeof(shorthands[0]);
+			     i++)
+				if (strncmp(text + n, shorthands[i].name,
+					len) == 0 &&
+				    strlen(shorthands[i].name) == len)
+					break;
+			if (i == sizeof(shorthands) / sizeof(shorthands[0])) {
+				errbuf_set(err, "unknown shorthand %.*s",
+				    (int)len, text + n);
+				free(out);
+				return NULL;
+			}
+			more = x_asprintf("%s%.*s%s", out, (int)n, text,
+			    shorthands[i].text);
+			n += len;
+		} else {
+			more = x_asprintf("%s%s", out, text);
+		}
+		free(out);
+		out = more;
+		text += n;
+	}
+	return out;
+}
+
+/* The byte behind a character class that starts at s[0] == '['. */
+static const char *
+skip_class(const char *s)
+{
+	s++;
+	if (*s == '^')
+		s++;
+	if (*s == ']')
+		s++;
+	while (*s != '\0' && *s != ']') {
+		if (*s == '\\' && s[1] != '\0')
+			s++;
+		else if (*s == '[' && s[1] == ':' && strstr(s + 2, ":]"))
+			s = strstr(s + 2, ":]") + 1;
+		s++;
+	}
+	return *s == ']' ? s + 1 : s;
+}
+
+/* The byte behind a group that starts at s[0] == '('. */
+static const char *
+skip_group(const char *s)
+{
+	int depth = 0;
+
+	while (*s != '\0') {
+		if (*s == '\\' && s[1] != '\0') {
+			s += 2;
+			continue;
+		}
+		if (*s == '[') {
+			s = skip_class(s);
+			continue;
+		}
+		if (*s == '(')
+			depth++;
+		if (*s == ')' && --depth == 0)
+			return s + 1;
+		s++;
+	}
+	return s;
+}
+
+static void
+literal_keep(struct pattern *p, const char *run, size_t len)
+{
+	size_t i, n = 0;
+
+	if (len < PATTERN_LITERAL_MIN)
+		return;
+	while (n < PATTERN_LITERALS && p->literals[n] != NULL)
+		n++;
+	for (i = 0; i < n && strlen(p->literals[i]) >= len; i++)
+		;
+	if (i == PATTERN_LITERALS)
+		return;
+	if (n == PATTERN_LITERALS)
+		free(p->literals[--n]);
+	memmove(&p->literals[i + 1], &p->literals[i],
+	    (n - i) * sizeof(p->literals[0]));
+	p->literals[i] = x_strndup(run, len);
+}
+
+static void
+literals_drop(struct pattern *p)
+{
+	for (size_t i = 0; i < PATTERN_LITERALS; i++) {
+		free(p->literals[i]);
+		p->literals[i] = NULL;
+	}
+}
+
+/* Collects the literal runs of the top level of an expression. */
+static void
+pattern_find_literals(struct pattern *p, const char *s)
+{
+	char *run = x_calloc(1, strlen(s) + 1);
+	size_t len = 0;
+
+	while (*s != '\0') {
+		bool breaks = true;
+
+		if (*s == '|' || (*s == '(' && s[1] == '?' && s[2] != ':' &&
+				     s[2] != '<' && s[2] != '=' && s[2] != '!' &&
+				     s[2] != '>') ||
+		    (*s == '(' && s[1] == '*') ||
+		    (*s == '\\' && (s[1] == 'Q' || s[1] == 'E'))) {
+			/* Alternatives, options, verbs, quoting. */
+			literals_drop(p);
+			free(run);
+			return;
+		}
+		if (strchr("*?{", *s) != NULL) {
+			if (len > 0)
+				len--; /* the last byte may be missing */
+			if (*s == '{')
+				s += strcspn(s, "}");
+			s += *s != '\0';
+		} else if (*s == '(') {
+			s = skip_group(s);
+		} else if (*s == '[') {
+			s = skip_class(s);
+		} else if (*s == '\\') {
+			char c = s[1];
+
+			if (c != '\0' &&
+			    !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+				(c >= '0' && c <= '9'))) {
+				run[len++] = c;
+				breaks = false;
+			}
+			s += c != '\0' ? 2 : 1;
+		} else if (strchr(".^$+", *s) != NULL) {
+			s++;
+		} else {
+			run[len++] = *s++;
+			breaks = false;
+		}
+		if (breaks) {
+			literal_keep(p, run, len);
+			len = 0;
+		}
+	}
+	literal_keep(p, run, len);
+	free(run);
+}
+
+static pcre2_code *
+pattern_compile(const char *text, uint32_t options, struct errbuf *err)
+{
+	pcre2_code *code;
+	PCRE2_SIZE offset;
+	int error;
+
+	code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
+	    options | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_UTF |
+		PCRE2_NEVER_BACKSLASH_C,
+	    &error, &offset, NULL);
+	if (code == NULL) {
+		PCRE2_UCHAR why[200];
+
+		pcre2_get_error_message(error, why, sizeof(why));
+		errbuf_set(err, "%s near '%.20s'", (const char *)why,
+		    text + (offset < strlen(text) ? offset : 0));
+	}
+	return code;
+}
+
+/* What PCRE2 knows of the first byte when the pattern is not anchored. */
+static void
+pattern_find_first(struct pattern *p, const char *text)
+{
+	pcre2_code *code = pattern_compile(text, 0, NULL);
+	const uint8_t *bitmap = NULL;
+	uint32_t type = 0, unit = 0;
+
+	memset(p->first, 0xff, sizeof(p->first));
+	if (code == NULL)
+		return;
+	pcre2_pattern_info(code, PCRE2_INFO_FIRSTCODETYPE, &type);
+	pcre2_pattern_info(code, PCRE2_INFO_FIRSTBITMAP, &bitmap);
+	if (type == 1) {
+		pcre2_pattern_info(code, PCRE2_INFO_FIRSTCODEUNIT, &unit);
+		memset(p->first, 0, sizeof(p->first));
+		p->first[(unit & 0xff) / 64] |= (uint64_t)1 << (unit % 64);
+		/* A caseless first letter is given in one case only. */
+		if ((unit | 0x20) >= 'a' && (unit | 0x20) <= 'z')
+			p->first[((unit ^ 0x20) & 0xff) / 64] |= (uint64_t)1
+			    << ((unit ^ 0x20) % 64);
+	} else if (bitmap != NULL) {
+		memset(p->first, 0, sizeof(p->first));
+		for (unsigned i = 0; i < 256; i++)
+			if (bitmap[i / 8] & (1u << (i % 8)))
+				p->first[i / 64] |= (uint64_t)1 << (i % 64);
+	}
+	pcre2_code_free(code);
+}
+
+static int
+pattern_group(const pcre2_code *code, const char *name)
+{
+	int n = pcre2_substring_number_from_name(code, (PCRE2_SPTR)name);
+
+	return n > 0 ? n : 0;
+}
+
+struct pattern *
+pattern_create(const char *text, struct errbuf *err)
+{
+	struct pattern *p;
+	uint32_t groups = 0;
+	char *full;
+
+	if (text[0] != '^') {
+		errbuf_set(err, "a pattern must start with '^'");
+		return NULL;
+	}
+	full = pattern_expand(text + 1, err);
+	if (full == NULL)
+		return NULL;
+	p = x_calloc(1, sizeof(*p));
+	p->code = pattern_compile(full, PCRE2_ANCHORED, err);
+	if (p->code == NULL)
+		goto fail;
+	pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &groups);
+	if (groups >= PATTERN_GROUPS) {
+		errbuf_set(err, "more than %d groups", PATTERN_GROUPS - 1);
+		goto fail;
+	}
+	/* Where there is no JIT the interpreter does the same, slower. */
+	pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+	p->addr = pattern_group(p->code, "addr");
+	p->ok = pattern_group(p->code, "ok");
+	p->attempts = pattern_group(p->code, "attempts");
+	pattern_find_first(p, full);
+	pattern_find_literals(p, full);
+	free(full);
+	return p;
+fail:
+	free(full);
+	pattern_destroy(&p);
+	return NULL;
+}
+
+void
+pattern_destroy(struct pattern **pp)
+{
+	if (*pp == NULL)
+		return;
+	pcre2_code_free((*pp)->code);
+	literals_drop(*pp);
+	free(*pp);
+	*pp = NULL;
+}
+
+bool
+pattern_has_addr(const struct pattern *p)
+{
+	return p->addr > 0;
+}
+
+bool
+pattern_has_attempts(const struct pattern *p)
+{
+	return p->ok > 0 && p->attempts > 0;
+}
+
+void
+pattern_first(const struct pattern *p, uint64_t bits[4])
+{
+	memcpy(bits, p->first, sizeof(p->first));
+}
+
+const char *const *
+pattern_literals(const struct pattern *p)
+{
+	return (const char *const *)p->literals;
+}
+
+struct pattern_scratch *
+pattern_scratch_create(void)
+{
+	struct pattern_scratch *s = x_calloc(1, sizeof(*s));
+
+	s->data = pcre2_match_data_create(PATTERN_GROUPS, NULL);
+	s->context = pcre2_match_context_create(NULL);
+	if (s->data == NULL || s->context == NULL) {
+		pattern_scratch_destroy(&s);
+		return NULL;
+	}
+	pcre2_set_match_limit(s->context, PATTERN_MATCH_LIMIT);
+	pcre2_set_depth_limit(s->context, PATTERN_DEPTH_LIMIT);
+	pcre2_set_heap_limit(s->context, PATTERN_HEAP_LIMIT_KIB);
+	return s;
+}
+
+void
+pattern_scratch_destroy(struct pattern_scratch **sp)
+{
+	if (*sp == NULL)
+		return;
+	pcre2_match_data_free((*sp)->data);
+	pcre2_match_context_free((*sp)->context);
+	free(*sp);
+	*sp = NULL;
+}
+
+static struct pattern_span
+span_of(const char *subject, const PCRE2_SIZE *ovector, int rc, int group)
+{
+	struct pattern_span s = { NULL, 0 };
+
+	if (group > 0 && group < rc && ovector[2 * group] != PCRE2_UNSET) {
+		s.ptr = subject + ovector[2 * group];
+		s.len = ovector[2 * group + 1] - ovector[2 * group];
+	}
+	return s;
+}
+
+enum pattern_result
+pattern_match(const struct pattern *p, struct pattern_scratch *s,
+    const char *subject, size_t len, struct pattern_match *out)
+{
+	const PCRE2_SIZE *ovector;
+	int rc;
+
+	rc = pcre2_match(p->code, (PCRE2_SPTR)subject, len, 0, 0, s->data,
+	    s->context);
+	if (rc == PCRE2_ERROR_NOMATCH)
+		return PATTERN_NO;
+	if (rc <= 0)
+		return PATTERN_LIMIT;
+	ovector = pcre2_get_ovector_pointer(s->data);
+	out->addr = span_of(subject, ovector, rc, p->addr);
+	out->ok = span_of(subject, ovector, rc, p->ok);
+	out->attempts = span_of(subject, ovector, rc, p->attempts);
+	return PATTERN_YES;
+}

@@ -1,0 +1,178 @@
+/*
+ * rules: the table of compiled rules; see rules.h. Choosing among them is in
+ * matcher.c.
+ */
+#include "lib/core/rules.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/core/errbuf.h"
+#include "lib/core/pattern.h"
+#include "lib/core/xalloc.h"
+
+struct rules {
+	struct rule **rules;
+	size_t count;
+	name_id sets[RULES_SETS_MAX];
+	size_t n_sets;
+};
+
+static void
+rule_destroy(struct rule *r)
+{
+	pattern_destroy(&r->pattern);
+	free(r->programs);
+	free(r);
+}
+
+/*
+ * Our own refusal, as smtpd logs it. Every client-controlled field is held
+ * free of angle brackets, so text inside one of them cannot pass for the
+ * reason: it would need a '>' of its own in from= or to= as well.
+ */
+static const char own_refusal[] =
+    "^(?:{queueid}: )?reject(?:_warning)?: [A-Z-]+ from {client}: {reply} "
+    "<[^<>]*>: [A-Z][A-Za-z -]* rejected: [^<>]* \\[mxw\\];"
+    "(?: from=<[^<>]*>)?(?: to=<[^<>]*>)? proto=E?SMTP(?: helo=<[^<>]*>)?"
+    "(?: sasl_[a-z]+=[^<>]*)?$";
+
+struct rules *
+rules_create(void)
+{
+	struct rules *rs = x_calloc(1, sizeof(*rs));
+	struct rule *own = x_calloc(1, sizeof(*own));
+	struct errbuf err;
+
+	own->name = name_intern_str("own-refusal");
+	own->kind = RULE_OWN;
+	own->set = UINT64_MAX;
+	own->pattern = pattern_create(own_refusal, &err);
+	rs->rules = x_calloc(1, sizeof(struct rule *));
+	rs->rules[rs->count++] = own;
+	return rs;
+}
+
+void
+rules_destroy(struct rules **rsp)
+{
+	struct rules *rs = *rsp;
+
+	if (rs == NULL)
+		return;
+	for (size_t i = 0; i < rs->count; i++)
+		rule_destroy(rs->rules[i]);
+	free(rs->rules);
+	free(rs);
+	*rsp = NULL;
+}
+
+uint64_t
+rules_set_bit(const struct rules *rs, const char *set)
+{
+	name_id id = name_intern_str(set);
+
+	for (size_t i = 0; i < rs->n_sets; i++)
+		if (rs->sets[i] == id)
+			return (uint64_t)1 << i;
+	return 0;
+}
+
+const char *
+rules_set_name(const struct rules *rs, size_t n)
+{
+	return n < rs->n_sets ? name_text(rs->sets[n]) : NULL;
+}
+
+size_t
+rules_set_count(const struct rules *rs)
+{
+	return rs->n_sets;
+}
+
+static int
+rules_check(const struct rules *rs, const struct rule_def *def,
+    struct errbuf *err)
+{
+	name_id name = name_intern_str(def->name);
+
+	if (def->name[0] == '\0' || strlen(def->name) > 63)
+		return errbuf_set(err, "a rule's name has 1 to 63 bytes");
+	if (strspn(def->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
+			      "UVWXYZ0123456789-_.") != strlen(def->name))
+		return errbuf_set(err, "a rule's name has letters, digits and "
+				       "'-', '_', '.' only");
+	for (size_t i = 0; i < rs->count; i++)
+		if (rs->rules[i]->name == name)
+			return errbuf_set(err, "a rule of this name exists");
+	if (def->set == NULL || def->set[0] == '\0')
+		return errbuf_set(err, "no set");
+	if (def->n_programs == 0)
+		return errbuf_set(err, "no program");
+	if (!isfinite(def->weight) || fabs(def->weight) > 1e6)
+		return errbuf_set(err, "weight out of range");
+	if (rules_set_bit(rs, def->set) == 0 && rs->n_sets == RULES_SETS_MAX)
+		return errbuf_set(err, "more than %d sets", RULES_SETS_MAX);
+	return 0;
+}
+
+/* What the pattern must capture for this kind of rule. */
+static int
+rule_check_groups(const struct rule *r, struct errbuf *err)
+{
+	if (r->kind != RULE_FAULT && !pattern_has_addr(r->pattern))
+		return errbuf_set(err, "the pattern captures no address "
+				       "({client}, {bracketed} or {addr})");
+	if (r->counts == RULE_COUNTS_TOTAL && !pattern_has_attempts(r->pattern))
+		return errbuf_set(err, "counts = \"total\" needs the groups "
+				       "(?<ok>\\d+) and (?<attempts>\\d+)");
+	if (r->counts != RULE_COUNTS_EACH && r->evidence == 0 &&
+	    r->kind == RULE_OFFENCE && r->counts == RULE_COUNTS_ONCE)
+		return errbuf_set(err, "counts = \"once\" needs evidence");
+	return 0;
+}
+
+int
+rules_add(struct rules *rs, const struct rule_def *def, struct errbuf *err)
+{
+	struct rule *r;
+
+	if (rules_check(rs, def, err) != 0)
+		return -1;
+	r = x_calloc(1, sizeof(*r));
+	r->name = name_intern_str(def->name);
+	r->evidence = def->evidence ? name_intern_str(def->evidence) : 0;
+	r->weight = def->weight;
+	r->kind = def->kind;
+	r->counts = def->counts;
+	r->ends = def->ends;
+	r->n_programs = def->n_programs;
+	r->programs = x_calloc(def->n_programs, sizeof(*r->programs));
+	for (size_t i = 0; i < def->n_programs; i++)
+		r->programs[i] = name_intern_str(def->programs[i]);
+	r->pattern = pattern_create(def->pattern, err);
+	if (r->pattern == NULL || rule_check_groups(r, err) != 0) {
+		rule_destroy(r);
+		return -1;
+	}
+	if (rules_set_bit(rs, def->set) == 0)
+		rs->sets[rs->n_sets++] = name_intern_str(def->set);
+	r->set = rules_set_bit(rs, def->set);
+	rs->rules = x_reallocarray(rs->rules, rs->count + 1,
+	    sizeof(struct rule *));
+	rs->rules[rs->count++] = r;
+	return 0;
+}
+
+size_t
+rules_count(const struct rules *rs)
+{
+	return rs->count;
+}
+
+const struct rule *
+rules_nth(const struct rules *rs, size_t n)
+{
+	return n < rs->count ? rs->rules[n] : NULL;
+}

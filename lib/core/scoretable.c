@@ -1,0 +1,336 @@
+/*
+ * scoretable: see scoretable.h. A prefixmap for finding, a pool of entries by
+ * its ids, and a list through the entries by last touch.
+ */
+#include "lib/core/scoretable.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/core/pool.h"
+#include "lib/core/prefixmap.h"
+#include "lib/core/snapshot.h"
+#include "lib/core/xalloc.h"
+
+#define NONE PREFIXMAP_NONE
+#define SOURCES_MAX 1024 /* per address; more than any host has logs */
+
+struct scoretable {
+	struct prefixmap *map;
+	struct pool entries;
+	size_t max;
+	uint32_t oldest, newest;
+	uint64_t evicted;
+};
+
+struct scoretable *
+scoretable_create(size_t max)
+{
+	struct scoretable *st = x_calloc(1, sizeof(*st));
+
+	st->map = prefixmap_create();
+	pool_init(&st->entries, sizeof(struct score_entry));
+	st->max = max > 0 ? max : 1;
+	st->oldest = st->newest = NONE;
+	return st;
+}
+
+static struct score_entry *
+entry_at(const struct scoretable *st, uint32_t id)
+{
+	return pool_at(&st->entries, id);
+}
+
+void
+scoretable_destroy(struct scoretable **stp)
+{
+	struct scoretable *st = *stp;
+
+	if (st == NULL)
+		return;
+	for (uint32_t id = st->oldest; id != NONE; id = entry_at(st, id)->newer)
+		free(entry_at(st, id)->more);
+	prefixmap_destroy(&st->map);
+	pool_clear(&st->entries);
+	free(st);
+	*stp = NULL;
+}
+
+static void
+list_unlink(struct scoretable *st, uint32_t id)
+{
+	struct score_entry *e = entry_at(st, id);
+
+	if (e->older != NONE)
+		entry_at(st, e->older)->newer = e->newer;
+	else
+		st->oldest = e->newer;
+	if (e->newer != NONE)
+		entry_at(st, e->newer)->older = e->older;
+	else
+		st->newest = e->older;
+}
+
+static void
+list_append(struct scoretable *st, uint32_t id)
+{
+	struct score_entry *e = entry_at(st, id);
+
+	e->older = st->newest;
+	e->newer = NONE;
+	if (st->newest != NONE)
+		entry_at(st, st->newest)->newer = id;
+	else
+		st->oldest = id;
+	st->newest = id;
+}
+
+static void
+entry_remove(struct scoretable *st, uint32_t id)
+{
+	struct addr key = prefixmap_key(st->map, id);
+
+	list_unlink(st, id);
+	free(entry_at(st, id)->more);
+	prefixmap_del(st->map, &key);
+}
+
+struct score_entry *
+scoretable_get(const struct scoretable *st, const struct addr *a)
+{
+	uint32_t id = prefixmap_get(st->map, a);
+
+	return id != NONE ? entry_at(st, id) : NULL;
+}
+
+struct score_entry *
+scoretable_touch(struct scoretable *st, const struct addr *a, bool *added_r)
+{
+	uint32_t id = prefixmap_get(st->map, a);
+
+	*added_r = id == NONE;
+	if (id != NONE) {
+		if (id != st->newest) {
+			list_unlink(st, id);
+			list_append(st, id);
+		}
+		return entry_at(st, id);
+	}
+	if (prefixmap_count(st->map) >= st->max) {
+		entry_remove(st, st->oldest);
+		st->evicted++;
+	}
+	id = prefixmap_add(st->map, a);
+	if (id == NONE)
+		return NULL;
+	if (!pool_reserve(&st->entries, id)) {
+		prefixmap_del(st->map, a);
+		return NULL;
+	}
+	*entry_at(st, id) = (struct score_entry){ .older = NONE };
+	list_append(st, id);
+	return entry_at(st, id);
+}
+
+bool
+scoretable_del(struct scoretable *st, const struct addr *a)
+{
+	uint32_t id = prefixmap_get(st->map, a);
+
+	if (id == NONE)
+		return false;
+	entry_remove(st, id);
+	return true;
+}
+
+size_t
+scoretable_expire(struct scoretable *st, double horizon, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max && st->oldest != NONE &&
+	    entry_at(st, st->oldest)->score.last <= horizon) {
+		entry_remove(st, st->oldest);
+		n++;
+	}
+	return n;
+}
+
+size_t
+scoretable_count(const struct scoretable *st)
+{
+	return prefixmap_count(st->map);
+}
+
+uint64_t
+scoretable_evicted(const struct scoretable *st)
+{
+	return st->evicted;
+}
+
+bool
+scoretable_walk(const struct scoretable *st, uint32_t *cursor, uint32_t max,
+    scoretable_visit *visit, void *ctx)
+{
+	uint32_t end = prefixmap_end(st->map);
+
+	for (; *cursor < end && max > 0; (*cursor)++, max--) {
+		struct addr key;
+
+		if (!prefixmap_used(st->map, *cursor))
+			continue;
+		key = prefixmap_key(st->map, *cursor);
+		visit(ctx, &key, entry_at(st, *cursor));
+	}
+	return *cursor < end;
+}
+
+/* The place for this epoch, made if need be; NULL without memory. */
+static struct applied *
+entry_applied(struct score_entry *e, uint64_t epoch)
+{
+	struct applied *more;
+
+	if (e->first.epoch == epoch || e->first.epoch == 0) {
+		e->first.epoch = epoch;
+		return &e->first;
+	}
+	for (unsigned i = 0; i < e->n_more; i++)
+		if (e->more[i].epoch == epoch)
+			return &e->more[i];
+	if (e->n_more >= SOURCES_MAX)
+		return NULL;
+	more = reallocarray(e->more, e->n_more + 1u, sizeof(*more));
+	if (more == NULL)
+		return NULL;
+	e->more = more;
+	more[e->n_more] = (struct applied){ .epoch = epoch };
+	return &more[e->n_more++];
+}
+
+bool
+score_entry_apply_offset(struct score_entry *e, uint64_t epoch, uint64_t offset)
+{
+	struct applied *a;
+
+	if (epoch == 0)
+		return true;
+	a = entry_applied(e, epoch);
+	if (a == NULL) /* rather once too often than never */
+		return true;
+	if (offset <= a->offset)
+		return false;
+	a->offset = offset;
+	return true;
+}
+
+void
+score_entry_reset(struct score_entry *e)
+{
+	e->hits = 0;
+	e->n_rules = 0;
+}
+
+void
+score_entry_count(struct score_entry *e, name_id rule)
+{
+	unsigned i;
+
+	e->hits++;
+	for (i = 0; i < e->n_rules && e->rules[i].rule != rule; i++)
+		;
+	if (i == SCORETABLE_RULES)
+		return;
+	if (i == e->n_rules) {
+		e->n_rules++;
+		e->rules[i].rule = rule;
+		e->rules[i].count = 0;
+	}
+	if (e->rules[i].count < UINT16_MAX)
+		e->rules[i].count++;
+}
+
+static void
+entry_save(const struct score_entry *e, struct snapshot_writer *w)
+{
+	snapshot_put_f64(w, e->score.score);
+	snapshot_put_f64(w, e->score.first);
+	snapshot_put_f64(w, e->score.last);
+	snapshot_put_u32(w, e->hits);
+	snapshot_put_u8(w, e->n_rules);
+	for (unsigned i = 0; i < e->n_rules; i++) {
+		snapshot_put_name(w, e->rules[i].rule);
+		snapshot_put_u32(w, e->rules[i].count);
+	}
+	snapshot_put_u32(w, e->n_more + 1u);
+	snapshot_put_u64(w, e->first.epoch);
+	snapshot_put_u64(w, e->first.offset);
+	for (unsigned i = 0; i < e->n_more; i++) {
+		snapshot_put_u64(w, e->more[i].epoch);
+		snapshot_put_u64(w, e->more[i].offset);
+	}
+}
+
+void
+scoretable_save(const struct scoretable *st, struct snapshot_writer *w)
+{
+	for (uint32_t id = st->oldest; id != NONE;
+	     id = entry_at(st, id)->newer) {
+		struct addr key = prefixmap_key(st->map, id);
+
+		snapshot_put_u8(w, 1);
+		snapshot_put_addr(w, &key);
+		entry_save(entry_at(st, id), w);
+	}
+	snapshot_put_u8(w, 0);
+}
+
+/* Reads one entry; numbers that no score has are a damaged file. */
+static bool
+entry_load(struct score_entry *e, struct snapshot_reader *r)
+{
+	unsigned n;
+
+	e->score.score = snapshot_get_f64(r);
+	e->score.first = snapshot_get_f64(r);
+	e->score.last = snapshot_get_f64(r);
+	e->hits = snapshot_get_u32(r);
+	n = snapshot_get_u8(r);
+	for (unsigned i = 0; i < n && !snapshot_failed(r); i++) {
+		name_id rule = snapshot_get_name(r);
+		uint32_t count = snapshot_get_u32(r);
+
+		if (e->n_rules == SCORETABLE_RULES)
+			continue;
+		e->rules[e->n_rules].rule = rule;
+		e->rules[e->n_rules++].count = count < UINT16_MAX
+		    ? (uint16_t)count
+		    : UINT16_MAX;
+	}
+	n = snapshot_get_u32(r);
+	for (unsigned i = 0; i < n && !snapshot_failed(r); i++) {
+		uint64_t epoch = snapshot_get_u64(r);
+		uint64_t offset = snapshot_get_u64(r);
+
+		score_entry_apply_offset(e, epoch, offset);
+	}
+	return isfinite(e->score.score) && isfinite(e->score.first) &&
+	    isfinite(e->score.last);
+}
+
+void
+scoretable_load(struct scoretable *st, struct snapshot_reader *r)
+{
+	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
+		struct score_entry spare = { .older = NONE }, *e;
+		struct addr a;
+		bool added;
+
+		if (!snapshot_get_addr(r, &a))
+			return;
+		e = scoretable_touch(st, &a, &added);
+		if (!entry_load(e != NULL ? e : &spare, r))
+			scoretable_del(st, &a);
+		free(spare.more);
+	}
+}

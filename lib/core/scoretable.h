@@ -1,0 +1,76 @@
+/*
+ * scoretable: the scores of all addresses that offended within a window.
+ *
+ * Bounded: when it is full, the entry not touched for the longest time goes.
+ * Per entry it also keeps what was applied from each log source, so that
+ * reading a log again changes nothing, and how often each rule hit.
+ */
+#ifndef MXW_SCORETABLE_H
+#define MXW_SCORETABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/core/addr.h"
+#include "lib/core/names.h"
+#include "lib/core/score.h"
+
+#define SCORETABLE_RULES 6
+
+struct applied {
+	uint64_t epoch;
+	uint64_t offset; /* highest that was applied */
+};
+
+struct score_entry {
+	struct score score;
+	uint32_t hits;
+	uint32_t older, newer; /* by last touch */
+	struct {
+		name_id rule;
+		uint16_t count;
+	} rules[SCORETABLE_RULES];
+	uint8_t n_rules;
+	uint16_t n_more;
+	struct applied first;
+	struct applied *more; /* sources beyond the first */
+};
+
+struct scoretable;
+struct snapshot_writer;
+struct snapshot_reader;
+
+struct scoretable *scoretable_create(size_t max);
+void scoretable_destroy(struct scoretable **);
+
+/* NULL if unknown. Entries stay where they are until removed. */
+struct score_entry *scoretable_get(const struct scoretable *,
+    const struct addr *);
+/* Found or added (*added_r), and now the newest. NULL: no memory. */
+struct score_entry *scoretable_touch(struct scoretable *, const struct addr *,
+    bool *added_r);
+bool scoretable_del(struct scoretable *, const struct addr *);
+/* Removes, oldest touch first, what has `last` <= horizon, at most `max`. */
+size_t scoretable_expire(struct scoretable *, double horizon, size_t max);
+size_t scoretable_count(const struct scoretable *);
+uint64_t scoretable_evicted(const struct scoretable *);
+/* Walks up to `max` ids from *cursor (start at 0); false at the end. */
+typedef void scoretable_visit(void *ctx, const struct addr *,
+    const struct score_entry *);
+bool scoretable_walk(const struct scoretable *, uint32_t *cursor, uint32_t max,
+    scoretable_visit *, void *ctx);
+
+/* Remembers the offset; false if it, or a later one, was applied before.
+ * Epoch 0 is always new. */
+bool score_entry_apply_offset(struct score_entry *, uint64_t epoch,
+    uint64_t offset);
+/* Starts the counts anew. */
+void score_entry_reset(struct score_entry *);
+void score_entry_count(struct score_entry *, name_id rule);
+
+/* The content of a snapshot section, oldest touch first. */
+void scoretable_save(const struct scoretable *, struct snapshot_writer *);
+void scoretable_load(struct scoretable *, struct snapshot_reader *);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * store: the calls through the table of an implementation; see store.h.
+ */
+#include "lib/core/store.h"
+
+void
+store_set_sink(struct store *s, const struct store_sink *sink, void *ctx,
+    const struct blocklist *view)
+{
+	s->sink = sink;
+	s->sink_ctx = ctx;
+	s->view = view;
+}
+
+void
+store_destroy(struct store **sp)
+{
+	if (*sp == NULL)
+		return;
+	(*sp)->ops->destroy(*sp);
+	*sp = NULL;
+}
+
+void
+store_configure(struct store *s, const struct store_params *params)
+{
+	s->ops->configure(s, params);
+}
+
+void
+store_hit(struct store *s, const struct hit *h)
+{
+	s->ops->hit(s, h);
+}
+
+void
+store_block(struct store *s, uint64_t ticket, const struct block *b)
+{
+	s->ops->block(s, ticket, b);
+}
+
+void
+store_unblock(struct store *s, uint64_t ticket, const struct addr *a)
+{
+	s->ops->unblock(s, ticket, a);
+}
+
+void
+store_unblock_all(struct store *s, uint64_t ticket)
+{
+	s->ops->unblock_all(s, ticket);
+}
+
+void
+store_forgive(struct store *s, uint64_t ticket, const struct addr *a)
+{
+	s->ops->forgive(s, ticket, a);
+}
+
+void
+store_allow(struct store *s, uint64_t ticket, const struct addr *a,
+    bool present)
+{
+	s->ops->allow(s, ticket, a, present);
+}
+
+void
+store_fetch(struct store *s, uint64_t ticket, const struct addr *a)
+{
+	s->ops->fetch(s, ticket, a);
+}
+
+void
+store_top(struct store *s, uint64_t ticket, size_t n)
+{
+	s->ops->top(s, ticket, n);
+}
+
+bool
+store_poll(struct store *s, double now, double horizon)
+{
+	return s->ops->poll(s, now, horizon);
+}
+
+void
+store_status(const struct store *s, struct store_status *out)
+{
+	s->ops->status(s, out);
+}

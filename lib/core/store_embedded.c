@@ -1,0 +1,639 @@
+/*
+ * store_embedded: see store_embedded.h.
+ *
+ * Hits are applied as they come; what they decide, and every call by the
+ * administrator, waits in a queue for the next poll. Which blocks are active
+ * is read from the view, so there is one copy of a million entries, not two.
+ */
+#include "lib/core/store_embedded.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/core/errbuf.h"
+#include "lib/core/prefixmap.h"
+#include "lib/core/scoretable.h"
+#include "lib/core/snapshot.h"
+#include "lib/core/strikes.h"
+#include "lib/core/xalloc.h"
+
+#define TOP_MAX 1000
+#define TOP_CHUNK 16384 /* entries looked at per poll */
+#define EXPIRE_CHUNK 1024
+
+enum op_kind { OP_DECIDED, OP_BLOCK, OP_UNBLOCK, OP_UNBLOCK_ALL, OP_FORGIVE,
+	OP_ALLOW, OP_FETCH };
+
+struct op {
+	enum op_kind kind;
+	enum store_why why;
+	bool present; /* OP_ALLOW */
+	uint64_t ticket;
+	struct block block; /* only its address, for most */
+	struct op *next;
+};
+
+/* A running search for the highest scores: a heap, lowest first. */
+struct top {
+	uint64_t ticket;
+	size_t max, n;
+	uint32_t cursor;
+	struct score_info *heap;
+	struct top *next;
+};
+
+struct embedded {
+	struct store store; /* first */
+	const struct store_params *params;
+	struct scoretable *scores;
+	struct strikes *strikes;
+	struct prefixmap *allow;
+	struct op *ops, **ops_end;
+	struct top *tops;
+	uint64_t applied, repeated, errors;
+};
+
+static struct embedded *
+embedded_of(struct store *s)
+{
+	return (struct embedded *)s;
+}
+
+static void
+embedded_destroy(struct store *s)
+{
+	struct embedded *em = embedded_of(s);
+
+	while (em->ops != NULL) {
+		struct op *op = em->ops;
+
+		em->ops = op->next;
+		free(op);
+	}
+	while (em->tops != NULL) {
+		struct top *top = em->tops;
+
+		em->tops = top->next;
+		free(top->heap);
+		free(top);
+	}
+	scoretable_destroy(&em->scores);
+	strikes_destroy(&em->strikes);
+	prefixmap_destroy(&em->allow);
+	free(em);
+}
+
+static void
+embedded_configure(struct store *s, const struct store_params *params)
+{
+	embedded_of(s)->params = params;
+}
+
+static struct op *
+op_add(struct embedded *em, enum op_kind kind, uint64_t ticket,
+    const struct addr *a)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	if (op == NULL) {
+		em->errors++;
+		return NULL;
+	}
+	op->kind = kind;
+	op->ticket = ticket;
+	if (a != NULL)
+		op->block.addr = *a;
+	*em->ops_end = op;
+	em->ops_end = &op->next;
+	return op;
+}
+
+/* The block of exactly this address at time t, decisions that wait for
+ * delivery included. */
+static bool
+active_block(const struct embedded *em, const struct addr *a, double t,
+    struct block *out)
+{
+	bool found = blocklist_get(em->store.view, a, out);
+
+	for (const struct op *op = em->ops; op != NULL; op = op->next)
+		if (op->kind == OP_DECIDED && addr_equal(&op->block.addr, a)) {
+			*out = op->block;
+			found = true;
+		}
+	return found && out->until > t;
+}
+
+/* The score has reached `level`: block, or raise the block there is. */
+static void
+decide(struct embedded *em, const struct hit *h, double score, int level)
+{
+	const struct store_params *p = em->params;
+	struct block b;
+	struct op *op;
+	enum store_why why = STORE_DECIDED;
+	double until;
+
+	if (active_block(em, &h->addr, h->t, &b)) {
+		if (level_find(p->levels, p->n_levels, b.level) >= level)
+			return;
+		why = STORE_RAISED;
+	} else {
+		b.addr = h->addr;
+		b.since = h->t;
+		b.until = -INFINITY;
+		b.strikes = strikes_get(em->strikes, &h->addr, h->t,
+		    p->repeat.memory);
+		strikes_add(em->strikes, &h->addr, h->t, p->repeat.memory);
+	}
+	until = h->t + level_duration(&p->levels[level], &p->repeat, b.strikes);
+	if (until > b.until)
+		b.until = until;
+	b.score = score;
+	b.level = p->levels[level].name;
+	b.rule = h->rule;
+	b.by = p->host;
+	op = op_add(em, OP_DECIDED, 0, NULL);
+	if (op == NULL)
+		return;
+	op->block = b;
+	op->why = why;
+}
+
+static void
+embedded_hit(struct store *s, const struct hit *h)
+{
+	struct embedded *em = embedded_of(s);
+	const struct store_params *p = em->params;
+	struct score_entry *e;
+	bool fresh;
+	double score;
+	int level;
+
+	e = scoretable_touch(em->scores, &h->addr, &fresh);
+	if (e == NULL) {
+		em->errors++;
+		return;
+	}
+	if (!score_entry_apply_offset(e, h->epoch, h->offset)) {
+		em->repeated++;
+		return;
+	}
+	em->applied++;
+	if (fresh || h->t - e->score.last >= p->window)
+		score_entry_reset(e);
+	score = score_apply(&e->score, fresh, h->weight, h->t, p->window);
+	score_entry_count(e, h->rule);
+	level = level_reached(p->levels, p->n_levels, score);
+	if (level >= 0)
+		decide(em, h, score, level);
+}
+
+static void
+embedded_block(struct store *s, uint64_t ticket, const struct block *b)
+{
+	struct op *op = op_add(embedded_of(s), OP_BLOCK, ticket, NULL);
+
+	if (op != NULL)
+		op->block = *b;
+}
+
+static void
+embedded_unblock(struct store *s, uint64_t ticket, const struct addr *a)
+{
+	op_add(embedded_of(s), OP_UNBLOCK, ticket, a);
+}
+
+static void
+embedded_unblock_all(struct store *s, uint64_t ticket)
+{
+	op_add(embedded_of(s), OP_UNBLOCK_ALL, ticket, NULL);
+}
+
+static void
+embedded_forgive(struct store *s, uint64_t ticket, const struct addr *a)
+{
+	op_add(embedded_of(s), OP_FORGIVE, ticket, a);
+}
+
+static void
+embedded_allow(struct store *s, uint64_t ticket, const struct addr *a,
+    bool present)
+{
+	struct op *op = op_add(embedded_of(s), OP_ALLOW, ticket, a);
+
+	if (op != NULL)
+		op->present = present;
+}
+
+static void
+embedded_fetch(struct store *s, uint64_t ticket, const struct addr *a)
+{
+	op_add(embedded_of(s), OP_FETCH, ticket, a);
+}
+
+static void
+embedded_top(struct store *s, uint64_t ticket, size_t n)
+{
+	struct embedded *em = embedded_of(s);
+	struct top *top = calloc(1, sizeof(*top)), **end = &em->tops;
+
+	if (n > TOP_MAX)
+		n = TOP_MAX;
+	if (top != NULL)
+		top->heap = calloc(n + 1, sizeof(*top->heap));
+	if (top == NULL || top->heap == NULL) {
+		free(top);
+		em->errors++;
+		return;
+	}
+	top->ticket = ticket;
+	top->max = n;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = top;
+}
+
+static void
+info_fill(const struct embedded *em, const struct addr *a,
+    const struct score_entry *e, struct score_info *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->addr = *a;
+	out->strikes = strikes_get(em->strikes, a, -INFINITY,
+	    em->params->repeat.memory);
+	if (e == NULL)
+		return;
+	out->score = e->score;
+	out->hits = e->hits;
+	out->n_rules = e->n_rules;
+	for (size_t i = 0; i < e->n_rules; i++) {
+		out->rules[i].rule = e->rules[i].rule;
+		out->rules[i].count = e->rules[i].count;
+	}
+}
+
+/* Lifts the block; true if there was one. */
+static bool
+lift(struct embedded *em, const struct addr *a)
+{
+	struct block b;
+
+	if (!blocklist_get(em->store.view, a, &b))
+		return false;
+	em->store.sink->unblocked(em->store.sink_ctx, a, STORE_MANUAL);
+	return true;
+}
+
+static enum store_result
+run_unblock_all(struct embedded *em)
+{
+	size_t cursor = 0, n = 0, room = 0;
+	struct addr *all = NULL;
+	struct block b;
+
+	/* Collected first: the view must not change while it is walked. */
+	while (blocklist_next_entry(em->store.view, &cursor, &b)) {
+		if (n == room) {
+			struct addr *more;
+
+			room = room ? room * 2 : 1024;
+			more = reallocarray(all, room, sizeof(*all));
+			if (more == NULL)
+				break;
+			all = more;
+		}
+		all[n++] = b.addr;
+	}
+	for (size_t i = 0; i < n; i++) {
+		scoretable_del(em->scores, &all[i]);
+		lift(em, &all[i]);
+	}
+	free(all);
+	return n > 0 ? STORE_OK : STORE_NOT_FOUND;
+}
+
+static enum store_result
+run_forgive(struct embedded *em, const struct addr *a)
+{
+	bool any = scoretable_del(em->scores, a);
+
+	any |= strikes_del(em->strikes, a);
+	any |= lift(em, a);
+	return any ? STORE_OK : STORE_NOT_FOUND;
+}
+
+static enum store_result
+run_allow(struct embedded *em, const struct addr *a, bool present)
+{
+	bool had = prefixmap_get(em->allow, a) != PREFIXMAP_NONE;
+
+	if (present && prefixmap_add(em->allow, a) == PREFIXMAP_NONE)
+		return STORE_UNAVAILABLE;
+	if (!present)
+		prefixmap_del(em->allow, a);
+	if (had != present)
+		em->store.sink->allowed(em->store.sink_ctx, a, present);
+	return had || present ? STORE_OK : STORE_NOT_FOUND;
+}
+
+static enum store_result
+run_fetch(struct embedded *em, uint64_t ticket, const struct addr *a)
+{
+	const struct score_entry *e = scoretable_get(em->scores, a);
+	struct score_info info;
+
+	info_fill(em, a, e, &info);
+	if (e == NULL && info.strikes == 0)
+		return STORE_NOT_FOUND;
+	em->store.sink->info(em->store.sink_ctx, ticket, &info);
+	return STORE_OK;
+}
+
+static void
+op_run(struct embedded *em, const struct op *op)
+{
+	const struct store_sink *sink = em->store.sink;
+	const struct addr *a = &op->block.addr;
+	enum store_result result = STORE_OK;
+
+	switch (op->kind) {
+	case OP_DECIDED:
+		sink->blocked(em->store.sink_ctx, &op->block, op->why);
+		return;
+	case OP_BLOCK:
+		sink->blocked(em->store.sink_ctx, &op->block, STORE_MANUAL);
+		break;
+	case OP_UNBLOCK:
+		scoretable_del(em->scores, a);
+		result = lift(em, a) ? STORE_OK : STORE_NOT_FOUND;
+		break;
+	case OP_UNBLOCK_ALL:
+		result = run_unblock_all(em);
+		break;
+	case OP_FORGIVE:
+		result = run_forgive(em, a);
+		break;
+	case OP_ALLOW:
+		result = run_allow(em, a, op->present);
+		break;
+	case OP_FETCH:
+		result = run_fetch(em, op->ticket, a);
+		break;
+	}
+	sink->done(em->store.sink_ctx, op->ticket, result,
+	    result == STORE_UNAVAILABLE ? "out of memory" : "");
+}
+
+struct top_walk {
+	struct embedded *em;
+	struct top *top;
+};
+
+static void
+top_sift(struct top *top, size_t pos)
+{
+	for (;;) {
+		size_t down = pos * 2 + 1;
+		struct score_info tmp;
+
+		if (down >= top->n)
+			return;
+		if (down + 1 < top->n &&
+		    top->heap[down + 1].score.score <
+			top->heap[down].score.score)
+			down++;
+		if (top->heap[pos].score.score <= top->heap[down].score.score)
+			return;
+		tmp = top->heap[pos];
+		top->heap[pos] = top->heap[down];
+		top->heap[down] = tmp;
+		pos = down;
+	}
+}
+
+static void
+top_visit(void *ctx, const struct addr *a, const struct score_entry *e)
+{
+	struct top_walk *w = ctx;
+	struct top *top = w->top;
+
+	if (top->n < top->max) {
+		info_fill(w->em, a, e, &top->heap[top->n++]);
+		if (top->n == top->max)
+			for (size_t i = top->n / 2 + 1; i-- > 0;)
+				top_sift(top, i);
+	} else if (top->max > 0 &&
+	    e->score.score > top->heap[0].score.score) {
+		info_fill(w->em, a, e, &top->heap[0]);
+		top_sift(top, 0);
+	}
+}
+
+static int
+top_compare(const void *a, const void *b)
+{
+	const struct score_info *x = a, *y = b;
+
+	if (x->score.score != y->score.score)
+		return x->score.score < y->score.score ? 1 : -1;
+	return addr_compare(&x->addr, &y->addr);
+}
+
+/* A step of the first search; true when there is more to do. */
+static bool
+top_step(struct embedded *em)
+{
+	struct top *top = em->tops;
+	struct top_walk w = { em, top };
+
+	if (top == NULL)
+		return false;
+	if (scoretable_walk(em->scores, &top->cursor, TOP_CHUNK, top_visit, &w))
+		return true;
+	em->tops = top->next;
+	qsort(top->heap, top->n, sizeof(*top->heap), top_compare);
+	for (size_t i = 0; i < top->n; i++)
+		em->store.sink->info(em->store.sink_ctx, top->ticket,
+		    &top->heap[i]);
+	em->store.sink->done(em->store.sink_ctx, top->ticket, STORE_OK, "");
+	free(top->heap);
+	free(top);
+	return em->tops != NULL;
+}
+
+static bool
+embedded_poll(struct store *s, double now, double horizon)
+{
+	struct embedded *em = embedded_of(s);
+	const struct store_params *p = em->params;
+	bool more;
+
+	(void)now;
+	while (em->ops != NULL) {
+		struct op *op = em->ops;
+
+		em->ops = op->next;
+		if (em->ops == NULL)
+			em->ops_end = &em->ops;
+		op_run(em, op);
+		free(op);
+	}
+	more = top_step(em);
+	more |= scoretable_expire(em->scores, horizon - p->window,
+		    EXPIRE_CHUNK) == EXPIRE_CHUNK;
+	strikes_sweep(em->strikes, horizon, p->repeat.memory);
+	return more;
+}
+
+static void
+embedded_status(const struct store *s, struct store_status *out)
+{
+	const struct embedded *em = (const struct embedded *)s;
+
+	memset(out, 0, sizeof(*out));
+	out->name = "embedded";
+	out->state = "ready";
+	out->ready = true;
+	out->addresses = scoretable_count(em->scores);
+	out->applied = em->applied;
+	out->repeated = em->repeated;
+	out->evicted = scoretable_evicted(em->scores);
+	out->errors = em->errors;
+}
+
+static const struct store_ops embedded_ops = {
+	.destroy = embedded_destroy,
+	.configure = embedded_configure,
+	.hit = embedded_hit,
+	.block = embedded_block,
+	.unblock = embedded_unblock,
+	.unblock_all = embedded_unblock_all,
+	.forgive = embedded_forgive,
+	.allow = embedded_allow,
+	.fetch = embedded_fetch,
+	.top = embedded_top,
+	.poll = embedded_poll,
+	.status = embedded_status,
+};
+
+struct store *
+store_embedded_create(const struct store_params *params, size_t max_addresses)
+{
+	struct embedded *em = x_calloc(1, sizeof(*em));
+
+	em->store.ops = &embedded_ops;
+	em->params = params;
+	em->scores = scoretable_create(max_addresses);
+	em->strikes = strikes_create(max_addresses);
+	em->allow = prefixmap_create();
+	em->ops_end = &em->ops;
+	return &em->store;
+}
+
+static void
+save_blocks(const struct blocklist *view, struct snapshot_writer *w)
+{
+	size_t cursor = 0;
+	struct block b;
+
+	while (blocklist_next_entry(view, &cursor, &b)) {
+		snapshot_put_u8(w, 1);
+		snapshot_put_addr(w, &b.addr);
+		snapshot_put_f64(w, b.until);
+		snapshot_put_f64(w, b.since);
+		snapshot_put_f64(w, b.score);
+		snapshot_put_name(w, b.level);
+		snapshot_put_name(w, b.rule);
+		snapshot_put_name(w, b.by);
+		snapshot_put_u32(w, b.strikes);
+	}
+	snapshot_put_u8(w, 0);
+}
+
+static void
+load_blocks(struct embedded *em, struct snapshot_reader *r)
+{
+	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
+		struct block b;
+
+		if (!snapshot_get_addr(r, &b.addr))
+			return;
+		b.until = snapshot_get_f64(r);
+		b.since = snapshot_get_f64(r);
+		b.score = snapshot_get_f64(r);
+		b.level = snapshot_get_name(r);
+		b.rule = snapshot_get_name(r);
+		b.by = snapshot_get_name(r);
+		b.strikes = snapshot_get_u32(r);
+		if (!snapshot_failed(r) && isfinite(b.until))
+			em->store.sink->blocked(em->store.sink_ctx, &b,
+			    STORE_LOADED);
+	}
+}
+
+static void
+save_allow(const struct prefixmap *allow, struct snapshot_writer *w)
+{
+	for (uint32_t id = 0; id < prefixmap_end(allow); id++) {
+		struct addr key;
+
+		if (!prefixmap_used(allow, id))
+			continue;
+		key = prefixmap_key(allow, id);
+		snapshot_put_u8(w, 1);
+		snapshot_put_addr(w, &key);
+	}
+	snapshot_put_u8(w, 0);
+}
+
+static void
+load_allow(struct embedded *em, struct snapshot_reader *r)
+{
+	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
+		struct addr a;
+
+		if (!snapshot_get_addr(r, &a))
+			return;
+		run_allow(em, &a, true);
+	}
+}
+
+void
+store_embedded_save(const struct store *s, struct snapshot_writer *w)
+{
+	const struct embedded *em = (const struct embedded *)s;
+
+	snapshot_put_u8(w, SNAPSHOT_SCORES);
+	scoretable_save(em->scores, w);
+	snapshot_put_u8(w, SNAPSHOT_STRIKES);
+	strikes_save(em->strikes, w);
+	snapshot_put_u8(w, SNAPSHOT_BLOCKS);
+	save_blocks(em->store.view, w);
+	snapshot_put_u8(w, SNAPSHOT_ALLOW);
+	save_allow(em->allow, w);
+}
+
+bool
+store_embedded_load(struct store *s, struct snapshot_reader *r, uint8_t section)
+{
+	struct embedded *em = embedded_of(s);
+
+	switch (section) {
+	case SNAPSHOT_SCORES:
+		scoretable_load(em->scores, r);
+		return true;
+	case SNAPSHOT_STRIKES:
+		strikes_load(em->strikes, r);
+		return true;
+	case SNAPSHOT_BLOCKS:
+		load_blocks(em, r);
+		return true;
+	case SNAPSHOT_ALLOW:
+		load_allow(em, r);
+		return true;
+	default:
+		return false;
+	}
+}
