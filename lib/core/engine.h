@@ -21,10 +21,12 @@
 #include "lib/core/conf.h"
 #include "lib/core/policy.h"
 #include "lib/core/rules.h"
+#include "lib/core/source.h"
 #include "lib/core/store.h"
 
 struct engine;
-struct source;
+struct snapshot_reader;
+struct snapshot_writer;
 
 /* What the outside may want to know; any of them may be NULL. */
 struct offence {
@@ -58,32 +60,14 @@ void engine_destroy(struct engine **);
 void engine_reconfigure(struct engine *, const struct conf *conf);
 
 /*
- * Log sources. `sets` is a NULL-terminated list of rule set names. The epoch
- * is random, made with the source's state, never 0. The source belongs to the
- * engine.
+ * Log sources (source.h). `sets` is a NULL-terminated list of rule set names,
+ * borrowed until the next reconfigure. The source belongs to the engine; if a
+ * snapshot knew one of this name, its position and connections are taken over.
  */
 struct source *engine_source_add(struct engine *, const char *name,
-    const char *const *sets, uint64_t epoch);
+    const char *const *sets);
+/* Forgets its rules, but not its position: it is saved on. */
 void engine_source_remove(struct engine *, struct source **);
-const char *source_name(const struct source *);
-uint64_t source_epoch(const struct source *);
-/* Is the source read to its end? While it is not, times in it are the past. */
-void source_set_current(struct source *, bool current);
-
-struct source_stats {
-	uint64_t lines;
-	uint64_t unparsed; /* no header */
-	uint64_t matched;  /* offences */
-	uint64_t counted;  /* attempts scored */
-	uint64_t own;	   /* our own refusals */
-	uint64_t faults;
-	uint64_t badtime;
-	uint64_t cut;	 /* longer than RULES_LINE_MAX */
-	uint64_t limits; /* match limits hit */
-	uint64_t allowed; /* offences by allow-listed clients, not scored */
-	double last;	 /* time of the newest matched line, 0 = none */
-};
-void source_stats(const struct source *, struct source_stats *out);
 
 /*
  * One line, without its newline. `end` is the logical offset behind it. `ref`
@@ -103,8 +87,8 @@ struct explanation {
 	struct rule_match match;
 	bool allowed;
 	const char *verdict; /* static: "offence", "own refusal", "server
-				fault", "end of connection", "no match", "no
-				header", "allow list", "no address" */
+				fault", "end of connection", "no match",
+				"limit", "no header", "allow list" */
 };
 void engine_explain(struct engine *, struct source *, const char *line,
     size_t len, double now, rules_tried *tried, void *ctx,
@@ -129,10 +113,15 @@ struct verdict {
 void engine_query(struct engine *, const struct policy_request *, double now,
     struct verdict *out);
 
-/* Expiry and deliveries; call it at least once a second. */
-void engine_tick(struct engine *, double now);
+/* Expiry and deliveries; call it at least once a second. True when there is
+ * more to do: call again in the next turn of the loop. */
+bool engine_tick(struct engine *, double now);
 
-/* Admin. The results come through events->done (and info). */
+/* Is there more to deliver now, since the last tick? */
+bool engine_pending(const struct engine *);
+
+/* Admin. The results come through events->done (and info), from the next
+ * engine_tick() or later. */
 void engine_block(struct engine *, uint64_t ticket, const struct block *);
 void engine_unblock(struct engine *, uint64_t ticket, const struct addr *);
 void engine_unblock_all(struct engine *, uint64_t ticket);
@@ -161,8 +150,10 @@ struct engine_stats {
 };
 void engine_stats(const struct engine *, struct engine_stats *out);
 
-/* Snapshot of sources: names, epochs, attempts; see snapshot.h. */
-struct snapshot_writer;
-struct snapshot_reader;
+/* The section of a snapshot that holds the sources, those included that are
+ * not in the configuration now. */
+void engine_save_sources(const struct engine *, struct snapshot_writer *);
+/* Before any engine_source_add(); the section's tag has been read. */
+void engine_load_sources(struct engine *, struct snapshot_reader *);
 
 #endif

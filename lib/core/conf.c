@@ -1,0 +1,594 @@
+/*
+ * conf: see conf.h.
+ *
+ * libconfuse parses; every option is a string or a list of strings to it, and
+ * is checked by our table as it is set, so that each error has the line of the
+ * option. libconfuse's callbacks carry no context, hence the one static
+ * pointer to the message of the parse under way.
+ */
+#include "lib/core/conf.h"
+
+#include <confuse.h>
+#include <errno.h>
+#include <glob.h>
+#include <libgen.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/core/conf_schema.h"
+#include "lib/core/log.h"
+#include "lib/core/num.h"
+#include "lib/core/xalloc.h"
+
+struct conf_full {
+	struct conf pub; /* first */
+	cfg_t *cfg;	 /* owns the strings */
+	struct rules *rules;
+	void **allocs;
+	size_t n_allocs;
+};
+
+static struct errbuf *parse_error; /* of the parse under way */
+
+/* Keeps the first message, with file and line. */
+static void __attribute__((format(printf, 2, 0)))
+conf_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	char text[900];
+
+	if (parse_error == NULL || parse_error->text[0] != '\0')
+		return;
+	vsnprintf(text, sizeof(text), fmt, ap);
+	if (cfg != NULL && cfg->filename != NULL)
+		errbuf_set(parse_error, "%s:%d: %s", cfg->filename, cfg->line,
+		    text);
+	else
+		errbuf_set(parse_error, "%s", text);
+}
+
+static int
+conf_validate(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *section = strcmp(cfg_name(cfg), "root") == 0
+	    ? ""
+	    : cfg_name(cfg);
+	const struct conf_row *row = conf_row_find(section, opt->name);
+	struct errbuf err;
+
+	for (unsigned i = 0; row != NULL && i < cfg_opt_size(opt); i++) {
+		const char *value = cfg_opt_getnstr(opt, i);
+
+		if (value == NULL)
+			continue;
+		if (conf_row_check(row, value, &err) != 0) {
+			cfg_error(cfg, "option '%s': %s", opt->name, err.text);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* A section is complete: has everything that must be given been given? */
+static int
+conf_validate_section(cfg_t *cfg, cfg_opt_t *opt)
+{
+	cfg_t *sec = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+
+	for (size_t i = 0; i < conf_n_rows; i++) {
+		const struct conf_row *row = &conf_rows[i];
+
+		if (strcmp(row->section, opt->name) == 0 && row->dflt == NULL &&
+		    cfg_size(sec, row->name) == 0) {
+			cfg_error(cfg, "%s \"%s\": option '%s' is missing",
+			    opt->name, cfg_title(sec), row->name);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static bool
+is_regular(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return false;
+	if (!S_ISREG(st.st_mode)) {
+		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+		return false;
+	}
+	return true;
+}
+
+/* include("x.conf"), include("rules.d/" "*.conf"): relative to the file that
+ * includes. libconfuse stacks files, so the last one goes in first. */
+static int
+conf_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
+{
+	char *copy, *path;
+	glob_t found;
+	int rc = 0;
+
+	if (argc != 1 || argv[0][0] == '\0') {
+		cfg_error(cfg, "include() takes one file name");
+		return -1;
+	}
+	copy = x_strdup(cfg->filename);
+	path = argv[0][0] == '/' ? x_strdup(argv[0])
+				 : x_asprintf("%s/%s", dirname(copy), argv[0]);
+	if (glob(path, GLOB_NOCHECK, NULL, &found) != 0) {
+		cfg_error(cfg, "%s: cannot be expanded", path);
+		rc = -1;
+	} else {
+		for (size_t i = found.gl_pathc; i-- > 0 && rc == 0;) {
+			const char *one = found.gl_pathv[i];
+
+			if (!is_regular(one)) {
+				cfg_error(cfg, "%s: %s", one, strerror(errno));
+				rc = -1;
+			} else {
+				rc = cfg_include(cfg, opt, 1, &one);
+			}
+		}
+		globfree(&found);
+	}
+	free(copy);
+	free(path);
+	return rc;
+}
+
+/* libconfuse's option array for one section of our table. */
+static cfg_opt_t *
+conf_opts(const char *section, size_t extra)
+{
+	cfg_opt_t *opts = x_calloc(conf_n_rows + extra + 1, sizeof(*opts));
+	size_t n = 0;
+
+	for (size_t i = 0; i < conf_n_rows; i++) {
+		const struct conf_row *row = &conf_rows[i];
+		const char *dflt = row->dflt;
+
+		if (strcmp(row->section, section) != 0)
+			continue;
+		if (row->type == CONF_LIST)
+			opts[n++] = (cfg_opt_t)CFG_STR_LIST(row->name,
+			    (char *)(uintptr_t)(dflt ? dflt : "{}"), CFGF_NONE);
+		else if (dflt == NULL)
+			opts[n++] = (cfg_opt_t)CFG_STR(row->name, NULL,
+			    CFGF_NODEFAULT);
+		else
+			opts[n++] = (cfg_opt_t)CFG_STR(row->name, dflt,
+			    CFGF_NONE);
+	}
+	opts[n] = (cfg_opt_t)CFG_END();
+	return opts;
+}
+
+static void
+opts_append(cfg_opt_t *opts, cfg_opt_t one)
+{
+	size_t n = 0;
+
+	while (opts[n].name != NULL)
+		n++;
+	opts[n] = one;
+	opts[n + 1] = (cfg_opt_t)CFG_END();
+}
+
+static const struct {
+	const char *name;
+	bool titled;
+} sections[] = { { "log", true }, { "level", true }, { "rule", true },
+	{ "score", false }, { "repeat", false }, { "firewall", false },
+	{ "redis", false } };
+#define N_SECTIONS (sizeof(sections) / sizeof(sections[0]))
+
+static cfg_t *
+conf_init(void)
+{
+	cfg_opt_t *top = conf_opts("", N_SECTIONS + 1), *subs[N_SECTIONS];
+	cfg_t *cfg;
+	char name[128];
+
+	for (size_t i = 0; i < N_SECTIONS; i++) {
+		subs[i] = conf_opts(sections[i].name, 0);
+		opts_append(top, (cfg_opt_t)CFG_SEC(sections[i].name, subs[i],
+		    sections[i].titled
+			? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
+			: CFGF_NONE));
+	}
+	opts_append(top, (cfg_opt_t)CFG_FUNC("include", conf_include));
+	cfg = cfg_init(top, CFGF_NONE); /* copies the arrays */
+	free(top);
+	for (size_t i = 0; i < N_SECTIONS; i++)
+		free(subs[i]);
+	if (cfg == NULL)
+		log_fatal("out of memory");
+	cfg_set_error_function(cfg, conf_error);
+	for (size_t i = 0; i < conf_n_rows; i++) {
+		snprintf(name, sizeof(name), "%s%s%s", conf_rows[i].section,
+		    conf_rows[i].section[0] != '\0' ? "|" : "",
+		    conf_rows[i].name);
+		cfg_set_validate_func(cfg, name, conf_validate);
+	}
+	for (size_t i = 0; i < N_SECTIONS; i++)
+		if (sections[i].titled)
+			cfg_set_validate_func(cfg, sections[i].name,
+			    conf_validate_section);
+	return cfg;
+}
+
+static void *
+conf_alloc(struct conf_full *cf, size_t n, size_t size)
+{
+	cf->allocs = x_reallocarray(cf->allocs, cf->n_allocs + 1,
+	    sizeof(void *));
+	return cf->allocs[cf->n_allocs++] = x_calloc(n, size);
+}
+
+static const char *
+conf_str(cfg_t *sec, const char *name)
+{
+	const char *v = cfg_getstr(sec, name);
+
+	return v != NULL ? v : "";
+}
+
+static const char *const *
+conf_list(struct conf_full *cf, cfg_t *sec, const char *name)
+{
+	unsigned n = cfg_size(sec, name);
+	const char **list = conf_alloc(cf, n + 1u, sizeof(char *));
+
+	for (unsigned i = 0; i < n; i++)
+		list[i] = cfg_getnstr(sec, name, i);
+	return list;
+}
+
+static int
+allow_add(struct conf_full *cf, struct addr **all, const char *text)
+{
+	struct addr a;
+
+	if (!addr_parse(text, strlen(text), &a))
+		return -1;
+	*all = x_reallocarray(*all, cf->pub.n_allow + 1, sizeof(**all));
+	(*all)[cf->pub.n_allow++] = a;
+	return 0;
+}
+
+/* One address or prefix per line; '#' begins a comment. */
+static int
+allow_file(struct conf_full *cf, struct addr **all, const char *path,
+    struct errbuf *err)
+{
+	FILE *f = is_regular(path) ? fopen(path, "re") : NULL;
+	char line[256];
+	int n = 0, rc = 0;
+
+	if (f == NULL)
+		return errbuf_set(err, "%s: option 'allow': %s: %s",
+		    cf->pub.file, path, strerror(errno));
+	while (rc == 0 && fgets(line, sizeof(line), f) != NULL) {
+		char *s = line + strspn(line, " \t");
+
+		n++;
+		s[strcspn(s, "# \t\r\n")] = '\0';
+		if (*s != '\0' && allow_add(cf, all, s) != 0)
+			rc = errbuf_set(err, "%s:%d: '%s' is not an address or "
+					     "a prefix", path, n, s);
+	}
+	fclose(f);
+	return rc;
+}
+
+static int
+conf_fill_allow(struct conf_full *cf, struct errbuf *err)
+{
+	struct addr *all = NULL;
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < cfg_size(cf->cfg, "allow"); i++) {
+		const char *text = cfg_getnstr(cf->cfg, "allow", i);
+
+		if (strncmp(text, "file:", 5) == 0)
+			rc = allow_file(cf, &all, text + 5, err);
+		else
+			rc = allow_add(cf, &all, text);
+	}
+	cf->allocs = x_reallocarray(cf->allocs, cf->n_allocs + 1,
+	    sizeof(void *));
+	cf->allocs[cf->n_allocs++] = all;
+	cf->pub.allow = all;
+	return rc;
+}
+
+static int
+conf_fill_rules(struct conf_full *cf, struct errbuf *err)
+{
+	unsigned n = cfg_size(cf->cfg, "rule");
+
+	cf->rules = rules_create();
+	cf->pub.rules = cf->rules;
+	for (unsigned i = 0; i < n; i++) {
+		cfg_t *sec = cfg_getnsec(cf->cfg, "rule", i);
+		struct errbuf why;
+		struct rule_def def = {
+			.name = cfg_title(sec),
+			.set = cfg_getstr(sec, "set"),
+			.programs = conf_list(cf, sec, "program"),
+			.n_programs = cfg_size(sec, "program"),
+			.pattern = cfg_getstr(sec, "pattern"),
+			.weight = conf_real(cfg_getstr(sec, "weight")),
+			.evidence = conf_str(sec, "evidence"),
+			.counts = (enum rule_counts)conf_counts(
+			    conf_str(sec, "counts")),
+			.kind = (enum rule_kind)conf_kind(
+			    conf_str(sec, "kind")),
+			.ends = conf_bool(cfg_getstr(sec, "ends")),
+		};
+
+		if (rules_add(cf->rules, &def, &why) != 0)
+			return errbuf_set(err, "%s:%d: rule \"%s\": %s",
+			    sec->filename, sec->line, def.name, why.text);
+	}
+	return 0;
+}
+
+static int
+conf_fill_logs(struct conf_full *cf, struct errbuf *err)
+{
+	unsigned n = cfg_size(cf->cfg, "log");
+	struct conf_log *logs = conf_alloc(cf, n + 1u, sizeof(*logs));
+
+	for (unsigned i = 0; i < n; i++) {
+		cfg_t *sec = cfg_getnsec(cf->cfg, "log", i);
+
+		logs[i].path = cfg_title(sec);
+		logs[i].sets = conf_list(cf, sec, "rules");
+		logs[i].beginning = strcmp(conf_str(sec, "start"),
+					"beginning") == 0;
+		if (logs[i].path[0] != '/')
+			return errbuf_set(err, "%s:%d: log \"%s\": not an "
+					       "absolute path",
+			    sec->filename, sec->line, logs[i].path);
+		for (const char *const *s = logs[i].sets; *s != NULL; s++)
+			if (rules_set_bit(cf->rules, *s) == 0)
+				return errbuf_set(err, "%s:%d: log \"%s\": no "
+						       "rule belongs to set "
+						       "\"%s\"; is its file "
+						       "included?",
+				    sec->filename, sec->line, logs[i].path, *s);
+	}
+	cf->pub.logs = logs;
+	cf->pub.n_logs = n;
+	return 0;
+}
+
+static int
+level_compare(const void *a, const void *b)
+{
+	const struct level *x = a, *y = b;
+
+	return (x->threshold > y->threshold) - (x->threshold < y->threshold);
+}
+
+/* The ladder when the configuration has none. */
+static const struct level default_levels[] = {
+	{ 0, 5, 600,
+	    "DEFER 4.7.1 Too many errors from {address}, try again later",
+	    false },
+	{ 0, 10, 3600, "REJECT 5.7.1 Abuse from {address} ({rule})", false },
+	{ 0, 20, 43200, "521 5.7.1 Abuse from {address} ({rule})", true },
+};
+
+static int
+conf_fill_levels(struct conf_full *cf, struct errbuf *err)
+{
+	static const char *const names[] = { "defer", "reject", "firewall" };
+	unsigned n = cfg_size(cf->cfg, "level");
+	struct level *levels = conf_alloc(cf, n + 3u, sizeof(*levels));
+
+	if (n > LEVELS_MAX)
+		return errbuf_set(err, "%s: more than %d levels", cf->pub.file,
+		    LEVELS_MAX);
+	for (unsigned i = 0; n == 0 && i < 3; i++) {
+		levels[i] = default_levels[i];
+		levels[i].name = name_intern_str(names[i]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		cfg_t *sec = cfg_getnsec(cf->cfg, "level", i);
+		const char *title = cfg_title(sec);
+
+		if (title[0] == '\0' || strlen(title) > 63 ||
+		    strpbrk(title, " \t=") != NULL)
+			return errbuf_set(err, "%s:%d: '%s' cannot be the name "
+					       "of a level",
+			    sec->filename, sec->line, title);
+		levels[i] = (struct level){
+			.name = name_intern_str(title),
+			.threshold = conf_real(cfg_getstr(sec, "threshold")),
+			.duration = conf_duration(cfg_getstr(sec, "duration")),
+			.action = cfg_getstr(sec, "action"),
+			.firewall = conf_bool(cfg_getstr(sec, "firewall")),
+		};
+	}
+	cf->pub.levels = levels;
+	cf->pub.n_levels = n > 0 ? n : 3;
+	qsort(levels, cf->pub.n_levels, sizeof(*levels), level_compare);
+	for (size_t i = 1; i < cf->pub.n_levels; i++)
+		if (levels[i].threshold == levels[i - 1].threshold)
+			return errbuf_set(err, "%s: levels \"%s\" and \"%s\" "
+					       "have the same threshold",
+			    cf->pub.file, name_text(levels[i - 1].name),
+			    name_text(levels[i].name));
+	return 0;
+}
+
+static const char *
+conf_host(struct conf_full *cf)
+{
+	const char *host = conf_str(cf->cfg, "host");
+	char *name;
+
+	if (host[0] != '\0')
+		return host;
+	name = conf_alloc(cf, 256, 1);
+	if (gethostname(name, 255) != 0 || name[0] == '\0')
+		snprintf(name, 255, "localhost");
+	return name;
+}
+
+static void
+conf_fill_plain(struct conf_full *cf)
+{
+	struct conf *c = &cf->pub;
+	cfg_t *cfg = cf->cfg, *score = cfg_getsec(cfg, "score");
+	cfg_t *repeat = cfg_getsec(cfg, "repeat");
+	cfg_t *redis = cfg_getsec(cfg, "redis");
+
+	c->listen = conf_list(cf, cfg, "listen");
+	c->listen_mode = conf_mode(cfg_getstr(cfg, "listen_mode"));
+	c->listen_owner = conf_str(cfg, "listen_owner");
+	c->control = conf_str(cfg, "control");
+	c->control_mode = conf_mode(cfg_getstr(cfg, "control_mode"));
+	c->control_group = conf_str(cfg, "control_group");
+	c->user = conf_str(cfg, "user");
+	c->state_dir = conf_str(cfg, "state_dir");
+	c->store = conf_str(cfg, "store");
+	c->store_kind = strcmp(c->store, "embedded") == 0 ? CONF_STORE_EMBEDDED
+							  : CONF_STORE_REDIS;
+	c->host = conf_host(cf);
+	c->dry_run = conf_bool(cfg_getstr(cfg, "dry_run"));
+	c->allow_authenticated =
+	    conf_bool(cfg_getstr(cfg, "allow_authenticated"));
+	c->snapshot_interval =
+	    conf_duration(cfg_getstr(cfg, "snapshot_interval"));
+	c->max_addresses = (uint64_t)conf_real(cfg_getstr(cfg,
+	    "max_addresses"));
+	c->idle_timeout = conf_duration(cfg_getstr(cfg, "idle_timeout"));
+	c->window = conf_duration(cfg_getstr(score, "window"));
+	c->ipv4_prefix = (unsigned)conf_real(cfg_getstr(score, "ipv4_prefix"));
+	c->ipv6_prefix = (unsigned)conf_real(cfg_getstr(score, "ipv6_prefix"));
+	c->repeat.factor = conf_real(cfg_getstr(repeat, "factor"));
+	c->repeat.max = conf_duration(cfg_getstr(repeat, "max"));
+	c->repeat.memory = conf_duration(cfg_getstr(repeat, "memory"));
+	c->redis.prefix = conf_str(redis, "prefix");
+	c->redis.user = conf_str(redis, "user");
+	c->redis.password_file = conf_str(redis, "password_file");
+	c->redis.timeout = conf_duration(cfg_getstr(redis, "timeout"));
+}
+
+struct conf *
+conf_read(const char *path, struct errbuf *err)
+{
+	struct conf_full *cf;
+	struct conf *c;
+	int rc;
+
+	err->text[0] = '\0';
+	if (!is_regular(path)) {
+		errbuf_set(err, "%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	cf = x_calloc(1, sizeof(*cf));
+	c = &cf->pub;
+	cf->cfg = conf_init();
+	c->file = x_strdup(path);
+	parse_error = err;
+	rc = cfg_parse(cf->cfg, path);
+	parse_error = NULL;
+	if (rc == CFG_FILE_ERROR)
+		errbuf_set(err, "%s: %s", path, strerror(errno));
+	else if (rc != CFG_SUCCESS && err->text[0] == '\0')
+		errbuf_set(err, "%s: syntax error", path);
+	if (rc == CFG_SUCCESS && conf_fill_rules(cf, err) == 0 &&
+	    conf_fill_logs(cf, err) == 0 && conf_fill_levels(cf, err) == 0 &&
+	    conf_fill_allow(cf, err) == 0) {
+		conf_fill_plain(cf);
+		return c;
+	}
+	conf_destroy(&c);
+	return NULL;
+}
+
+void
+conf_destroy(struct conf **cp)
+{
+	struct conf_full *cf = (struct conf_full *)*cp;
+
+	if (cf == NULL)
+		return;
+	rules_destroy(&cf->rules);
+	for (size_t i = 0; i < cf->n_allocs; i++)
+		free(cf->allocs[i]);
+	free(cf->allocs);
+	cfg_free(cf->cfg);
+	free((char *)(uintptr_t)cf->pub.file);
+	free(cf);
+	*cp = NULL;
+}
+
+static bool
+parse_inet(const char *text, struct conf_endpoint *out, struct errbuf *err)
+{
+	const char *colon = strrchr(text, ':');
+	const char *host = text;
+	size_t len;
+	uint64_t port;
+
+	if (colon == NULL || colon == text) {
+		errbuf_set(err, "'%s' is not ADDRESS:PORT", text);
+		return false;
+	}
+	len = (size_t)(colon - text);
+	if (host[0] == '[' && host[len - 1] == ']') {
+		host++;
+		len -= 2;
+	} else if (memchr(host, ':', len) != NULL) {
+		errbuf_set(err, "'%s': write an IPv6 address in brackets",
+		    text);
+		return false;
+	}
+	if (!addr_parse_host(host, len, &out->addr)) {
+		errbuf_set(err, "'%.*s' is not an address (names are not looked "
+				"up)", (int)len, host);
+		return false;
+	}
+	if (!num_parse_u64(colon + 1, strlen(colon + 1), &port) ||
+	    port > 65535) {
+		errbuf_set(err, "'%s' is not a port", colon + 1);
+		return false;
+	}
+	out->port = (uint16_t)port;
+	return true;
+}
+
+bool
+conf_parse_endpoint(const char *text, struct conf_endpoint *out,
+    struct errbuf *err)
+{
+	memset(out, 0, sizeof(*out));
+	if (strncmp(text, "inet:", 5) == 0)
+		return parse_inet(text + 5, out, err);
+	if (strncmp(text, "unix:", 5) != 0) {
+		errbuf_set(err, "'%s' is neither inet:ADDRESS:PORT nor "
+				"unix:/path", text);
+		return false;
+	}
+	text += 5;
+	if (text[0] != '/' || strlen(text) >= sizeof(out->path)) {
+		errbuf_set(err, "'%s' is not an absolute path of at most %zu "
+				"bytes", text, sizeof(out->path) - 1);
+		return false;
+	}
+	out->is_unix = true;
+	memcpy(out->path, text, strlen(text) + 1);
+	return true;
+}

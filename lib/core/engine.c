@@ -1,0 +1,632 @@
+/*
+ * engine: see engine.h.
+ */
+#include "lib/core/engine.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/core/attempt.h"
+#include "lib/core/log.h"
+#include "lib/core/num.h"
+#include "lib/core/prefixmap.h"
+#include "lib/core/snapshot.h"
+#include "lib/core/xalloc.h"
+
+/* Lines come out of order by a little (several writers, clocks that step);
+ * what they belong to is kept for so long beyond its time. Seconds. */
+#define ENGINE_SLACK 600.0
+#define EXPIRE_CHUNK 1024
+#define SOURCES_MAX 1024
+
+struct entry {
+	struct source *src;
+	const char *const *sets; /* NULL: remembered, but not in use */
+};
+
+struct engine {
+	const struct conf *conf;
+	struct store *store;
+	struct store_params params;
+	const struct engine_events *events;
+	void *ctx;
+
+	struct blocklist *view;
+	struct prefixmap *allow;	/* configured */
+	struct prefixmap *shared_allow; /* of the store */
+
+	struct entry *sources;
+	size_t n_sources;
+	double horizon; /* scores before it may be forgotten */
+	bool more;	/* the store has more to deliver */
+
+	struct engine_stats stats;
+	struct loglimit limit_match, limit_level, limit_full;
+	char action[POLICY_ACTION_MAX + 1];
+};
+
+static void
+sink_blocked(void *ctx, const struct block *b, enum store_why why)
+{
+	struct engine *e = ctx;
+
+	if (!blocklist_set(e->view, b)) {
+		e->stats.view_full++;
+		log_limited(&e->limit_full, b->since, MSG_ERROR,
+		    "out of memory: %s is not blocked",
+		    addr_format(&b->addr, (char[ADDR_STRLEN]){ 0 }));
+		return;
+	}
+	if (why == STORE_DECIDED)
+		e->stats.blocks++;
+	if (why == STORE_RAISED)
+		e->stats.raised++;
+	if (e->events->blocked != NULL)
+		e->events->blocked(e->ctx, b, why);
+}
+
+static void
+sink_unblocked(void *ctx, const struct addr *a, enum store_why why)
+{
+	struct engine *e = ctx;
+	struct block b;
+
+	if (!blocklist_get(e->view, a, &b))
+		return;
+	blocklist_del(e->view, a);
+	if (e->events->unblocked != NULL)
+		e->events->unblocked(e->ctx, &b, why);
+}
+
+static void
+sink_allowed(void *ctx, const struct addr *a, bool present)
+{
+	struct engine *e = ctx;
+
+	if (!present)
+		prefixmap_del(e->shared_allow, a);
+	else if (prefixmap_add(e->shared_allow, a) == PREFIXMAP_NONE)
+		e->stats.view_full++;
+}
+
+static void
+sink_info(void *ctx, uint64_t ticket, const struct score_info *info)
+{
+	struct engine *e = ctx;
+
+	if (e->events->info != NULL)
+		e->events->info(e->ctx, ticket, info);
+}
+
+static void
+sink_done(void *ctx, uint64_t ticket, enum store_result result,
+    const char *text)
+{
+	struct engine *e = ctx;
+
+	if (e->events->done != NULL)
+		e->events->done(e->ctx, ticket, result, text);
+}
+
+static const struct store_sink engine_sink = {
+	.blocked = sink_blocked,
+	.unblocked = sink_unblocked,
+	.allowed = sink_allowed,
+	.info = sink_info,
+	.done = sink_done,
+};
+
+static void
+engine_configure(struct engine *e, const struct conf *conf)
+{
+	e->conf = conf;
+	e->params.window = conf->window;
+	e->params.repeat = conf->repeat;
+	e->params.levels = conf->levels;
+	e->params.n_levels = conf->n_levels;
+	e->params.host = name_intern_str(conf->host);
+	prefixmap_destroy(&e->allow);
+	e->allow = prefixmap_create();
+	for (size_t i = 0; i < conf->n_allow; i++)
+		prefixmap_add(e->allow, &conf->allow[i]);
+	store_configure(e->store, &e->params);
+}
+
+struct engine *
+engine_create(const struct conf *conf, struct store *store,
+    const struct engine_events *events, void *ctx)
+{
+	static const struct engine_events none;
+	struct engine *e = x_calloc(1, sizeof(*e));
+
+	e->store = store;
+	e->events = events != NULL ? events : &none;
+	e->ctx = ctx;
+	e->view = blocklist_create();
+	e->shared_allow = prefixmap_create();
+	e->horizon = -INFINITY;
+	store_set_sink(store, &engine_sink, e, e->view);
+	engine_configure(e, conf);
+	return e;
+}
+
+void
+engine_destroy(struct engine **ep)
+{
+	struct engine *e = *ep;
+
+	if (e == NULL)
+		return;
+	for (size_t i = 0; i < e->n_sources; i++)
+		source_destroy(&e->sources[i].src);
+	free(e->sources);
+	blocklist_destroy(&e->view);
+	prefixmap_destroy(&e->allow);
+	prefixmap_destroy(&e->shared_allow);
+	free(e);
+	*ep = NULL;
+}
+
+/* The set list of a log of this name in a configuration, or NULL. */
+static const char *const *
+conf_sets(const struct conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->n_logs; i++)
+		if (strcmp(conf->logs[i].path, name) == 0)
+			return conf->logs[i].sets;
+	return NULL;
+}
+
+void
+engine_reconfigure(struct engine *e, const struct conf *conf)
+{
+	engine_configure(e, conf);
+	for (size_t i = 0; i < e->n_sources; i++) {
+		struct entry *en = &e->sources[i];
+
+		if (en->sets == NULL)
+			continue;
+		en->sets = conf_sets(conf, source_name(en->src));
+		source_set_rules(en->src, conf->rules, en->sets);
+	}
+}
+
+static struct entry *
+entry_add(struct engine *e, struct source *src)
+{
+	e->sources = x_reallocarray(e->sources, e->n_sources + 1,
+	    sizeof(*e->sources));
+	e->sources[e->n_sources] = (struct entry){ .src = src };
+	return &e->sources[e->n_sources++];
+}
+
+struct source *
+engine_source_add(struct engine *e, const char *name, const char *const *sets)
+{
+	struct entry *en = NULL;
+
+	for (size_t i = 0; i < e->n_sources && en == NULL; i++)
+		if (strcmp(source_name(e->sources[i].src), name) == 0)
+			en = &e->sources[i];
+	if (en == NULL)
+		en = entry_add(e, source_create(name));
+	en->sets = sets;
+	source_set_rules(en->src, e->conf->rules, sets);
+	source_set_current(en->src, false);
+	return en->src;
+}
+
+void
+engine_source_remove(struct engine *e, struct source **sp)
+{
+	for (size_t i = 0; i < e->n_sources; i++)
+		if (e->sources[i].src == *sp)
+			e->sources[i].sets = NULL;
+	*sp = NULL;
+}
+
+struct addr
+engine_scope(const struct engine *e, const struct addr *client)
+{
+	return addr_mask(client, addr_is_v4(client)
+		? ADDR_V4_BITS + e->conf->ipv4_prefix
+		: e->conf->ipv6_prefix);
+}
+
+bool
+engine_is_allowed(const struct engine *e, const struct addr *a)
+{
+	return prefixmap_match(e->allow, a, 128, NULL) != PREFIXMAP_NONE ||
+	    prefixmap_match(e->shared_allow, a, 128, NULL) != PREFIXMAP_NONE;
+}
+
+/* The line's time, not after `now`. A time that cannot be is taken as that of
+ * the line before. */
+static double
+line_time(struct source *src, const struct logline *line, double ref,
+    double now)
+{
+	struct source_stats *st = source_stats(src);
+	double t;
+
+	if (!source_time(src, line, ref, &t)) {
+		st->badtime++;
+		t = st->last > 0 ? st->last : now;
+	}
+	return t < now ? t : now;
+}
+
+static void
+attempt_key_fill(struct attempt_key *k, const struct logline *line,
+    const struct rule_match *m)
+{
+	memset(k, 0, sizeof(*k));
+	k->pid = line->pid;
+	k->program = name_intern(line->program, line->program_len);
+	k->evidence = m->rule->evidence;
+	k->addr = m->addr;
+}
+
+/* How many attempts this line is about that no line has told of before. */
+static unsigned
+new_attempts(struct source *src, const struct logline *line,
+    const struct rule_match *m, double t)
+{
+	const struct rule *r = m->rule;
+	unsigned n = m->attempts;
+	struct attempt_key k;
+
+	if (r->evidence == 0 && !r->ends)
+		return n;
+	attempt_key_fill(&k, line, m);
+	if (r->evidence != 0)
+		n = attempts_add(source_attempts(src), &k, r->counts,
+		    m->attempts, t);
+	if (r->ends)
+		attempts_end(source_attempts(src), &k);
+	return n;
+}
+
+static void
+feed_offence(struct engine *e, struct source *src, const struct logline *line,
+    const struct rule_match *m, uint64_t end, double ref, double now)
+{
+	struct source_stats *st = source_stats(src);
+	double t = line_time(src, line, ref, now);
+	unsigned n = new_attempts(src, line, m, t);
+	struct offence o;
+	struct hit h;
+
+	st->matched++;
+	if (t > st->last)
+		st->last = t;
+	if (n == 0 || m->rule->weight == 0)
+		return;
+	if (engine_is_allowed(e, &m->addr)) {
+		st->allowed += n;
+		return;
+	}
+	st->scored += n;
+	h.addr = engine_scope(e, &m->addr);
+	h.t = t;
+	h.weight = m->rule->weight * n;
+	h.rule = m->rule->name;
+	h.epoch = source_position(src)->epoch;
+	h.offset = end;
+	store_hit(e->store, &h);
+	if (e->events->offence != NULL) {
+		o.addr = m->addr;
+		o.t = t;
+		o.weight = h.weight;
+		o.attempts = n;
+		o.rule = m->rule;
+		o.source = source_name(src);
+		e->events->offence(e->ctx, &o);
+	}
+	e->more |= store_poll(e->store, now, e->horizon);
+}
+
+void
+engine_feed(struct engine *e, struct source *src, const char *text, size_t len,
+    uint64_t end, bool cut, double ref, double now)
+{
+	struct source_stats *st = source_stats(src);
+	struct rule_match m;
+	struct attempt_key k;
+	struct logline line;
+
+	st->lines++;
+	if (!logline_parse(text, len, &line)) {
+		st->unparsed++;
+		st->cut += cut;
+		return;
+	}
+	st->cut += cut || line.msg_len > RULES_LINE_MAX;
+	switch (matcher_match(source_matcher(src), &line, &m)) {
+	case RULES_NONE:
+		return;
+	case RULES_LIMIT:
+		st->limits++;
+		log_limited(&e->limit_match, now, MSG_WARNING,
+		    "%s: match limit hit, line passed over: %.200s",
+		    source_name(src), text);
+		return;
+	case RULES_MATCH:
+		break;
+	}
+	switch (m.rule->kind) {
+	case RULE_OWN:
+		st->own++;
+		return;
+	case RULE_FAULT:
+		st->faults++;
+		return;
+	case RULE_END:
+		attempt_key_fill(&k, &line, &m);
+		attempts_end(source_attempts(src), &k);
+		return;
+	case RULE_OFFENCE:
+		feed_offence(e, src, &line, &m, end, ref, now);
+		return;
+	}
+}
+
+static const char *
+explain_verdict(struct engine *e, struct explanation *x)
+{
+	switch (x->result) {
+	case RULES_NONE:
+		return "no match";
+	case RULES_LIMIT:
+		return "limit";
+	case RULES_MATCH:
+		break;
+	}
+	switch (x->match.rule->kind) {
+	case RULE_OWN:
+		return "own refusal";
+	case RULE_FAULT:
+		return "server fault";
+	case RULE_END:
+		return "end of connection";
+	case RULE_OFFENCE:
+		break;
+	}
+	x->allowed = engine_is_allowed(e, &x->match.addr);
+	return x->allowed ? "allow list" : "offence";
+}
+
+void
+engine_explain(struct engine *e, struct source *src, const char *line,
+    size_t len, double now, rules_tried *tried, void *ctx,
+    struct explanation *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->verdict = "no header";
+	out->header = logline_parse(line, len, &out->line);
+	if (!out->header)
+		return;
+	out->has_time = source_time(src, &out->line, now, &out->t);
+	out->result = matcher_explain(source_matcher(src), &out->line,
+	    &out->match, tried, ctx);
+	out->verdict = explain_verdict(e, out);
+}
+
+/* The action of the level that the client is blocked at. */
+static void
+verdict_block(struct engine *e, double now, struct verdict *out)
+{
+	char address[ADDR_STRLEN], until[NUM_TIME_LEN];
+	struct policy_action_args args = {
+		.address = addr_format(&out->addr, address),
+		.rule = name_text(out->block.rule),
+		.level = name_text(out->block.level),
+		.until = num_format_time(out->block.until, until),
+	};
+	int level = level_find(e->conf->levels, e->conf->n_levels,
+	    out->block.level);
+
+	if (level < 0) {
+		log_limited(&e->limit_level, now, MSG_WARNING,
+		    "%s is blocked at level '%s', which is not configured: "
+		    "let through", address, args.level);
+		return;
+	}
+	out->why = VERDICT_BLOCKED;
+	if (e->conf->dry_run) {
+		out->dry = true;
+		return;
+	}
+	out->action_len = policy_format_action(e->conf->levels[level].action,
+	    &args, e->action);
+	out->action = e->action;
+	out->dunno = false;
+}
+
+static void
+query_decide(struct engine *e, const struct policy_request *req, double now,
+    struct verdict *out)
+{
+	const struct policy_str *ca = &req->attr[POLICY_CLIENT_ADDRESS];
+
+	if (ca->ptr == NULL || !addr_parse_host(ca->ptr, ca->len, &out->addr)) {
+		out->why = VERDICT_NO_ADDRESS;
+		return;
+	}
+	/* Most clients are in no list at all: look there last. */
+	if (!blocklist_match(e->view, &out->addr, now, &out->block))
+		return;
+	if (engine_is_allowed(e, &out->addr))
+		out->why = VERDICT_ALLOWED;
+	else if (e->conf->allow_authenticated &&
+	    req->attr[POLICY_SASL_USERNAME].len > 0)
+		out->why = VERDICT_AUTHENTICATED;
+	else
+		verdict_block(e, now, out);
+}
+
+void
+engine_query(struct engine *e, const struct policy_request *req, double now,
+    struct verdict *out)
+{
+	out->dunno = true;
+	out->dry = false;
+	out->action = POLICY_DUNNO;
+	out->action_len = sizeof(POLICY_DUNNO) - 1;
+	out->why = VERDICT_PASS;
+	query_decide(e, req, now, out);
+	e->stats.queries++;
+	e->stats.by_why[out->why]++;
+	e->stats.dry += out->dry;
+}
+
+static void
+expired(void *ctx, const struct block *b)
+{
+	struct engine *e = ctx;
+
+	e->stats.expired++;
+	if (e->events->unblocked != NULL)
+		e->events->unblocked(e->ctx, b, STORE_EXPIRED);
+}
+
+bool
+engine_tick(struct engine *e, double now)
+{
+	double past = INFINITY; /* the earliest time that is still being read */
+	double blocks;
+
+	for (size_t i = 0; i < e->n_sources; i++) {
+		const struct entry *en = &e->sources[i];
+
+		if (en->sets != NULL && !source_is_current(en->src) &&
+		    source_stats(en->src)->last < past)
+			past = source_stats(en->src)->last;
+	}
+	blocks = past < now ? past - ENGINE_SLACK : now;
+	e->horizon = (past < now ? past : now) - ENGINE_SLACK;
+	e->more = store_poll(e->store, now, e->horizon);
+	if (blocklist_expire(e->view, blocks, EXPIRE_CHUNK, expired, e) ==
+	    EXPIRE_CHUNK)
+		e->more = true;
+	return e->more;
+}
+
+/* What an address given by hand stands for: its own entry, if it has one,
+ * else the prefix under which it is scored. */
+static struct addr
+admin_target(const struct engine *e, const struct addr *a)
+{
+	struct block b;
+
+	return blocklist_get(e->view, a, &b) ? *a : engine_scope(e, a);
+}
+
+void
+engine_block(struct engine *e, uint64_t ticket, const struct block *b)
+{
+	store_block(e->store, ticket, b);
+	e->more = true;
+}
+
+void
+engine_unblock(struct engine *e, uint64_t ticket, const struct addr *a)
+{
+	struct addr target = admin_target(e, a);
+
+	store_unblock(e->store, ticket, &target);
+	e->more = true;
+}
+
+void
+engine_unblock_all(struct engine *e, uint64_t ticket)
+{
+	store_unblock_all(e->store, ticket);
+	e->more = true;
+}
+
+void
+engine_forgive(struct engine *e, uint64_t ticket, const struct addr *a)
+{
+	struct addr target = admin_target(e, a);
+
+	store_forgive(e->store, ticket, &target);
+	e->more = true;
+}
+
+void
+engine_allow(struct engine *e, uint64_t ticket, const struct addr *a,
+    bool present)
+{
+	store_allow(e->store, ticket, a, present);
+	e->more = true;
+}
+
+void
+engine_fetch(struct engine *e, uint64_t ticket, const struct addr *a)
+{
+	struct addr target = engine_scope(e, a);
+
+	store_fetch(e->store, ticket, &target);
+	e->more = true;
+}
+
+void
+engine_top(struct engine *e, uint64_t ticket, size_t n)
+{
+	store_top(e->store, ticket, n);
+	e->more = true;
+}
+
+bool
+engine_pending(const struct engine *e)
+{
+	return e->more;
+}
+
+const struct blocklist *
+engine_view(const struct engine *e)
+{
+	return e->view;
+}
+
+bool
+engine_allow_next(const struct engine *e, size_t *cursor, struct addr *out)
+{
+	uint32_t end = prefixmap_end(e->shared_allow);
+
+	while (*cursor < end) {
+		uint32_t id = (uint32_t)(*cursor)++;
+
+		if (prefixmap_used(e->shared_allow, id)) {
+			*out = prefixmap_key(e->shared_allow, id);
+			return true;
+		}
+	}
+	return false;
+}
+
+void
+engine_stats(const struct engine *e, struct engine_stats *out)
+{
+	*out = e->stats;
+}
+
+void
+engine_save_sources(const struct engine *e, struct snapshot_writer *w)
+{
+	snapshot_put_u8(w, SNAPSHOT_SOURCES);
+	for (size_t i = 0; i < e->n_sources; i++)
+		source_save(e->sources[i].src, w);
+	snapshot_put_u8(w, 0);
+}
+
+void
+engine_load_sources(struct engine *e, struct snapshot_reader *r)
+{
+	struct source *src;
+
+	while (e->n_sources < SOURCES_MAX && (src = source_load(r)) != NULL)
+		entry_add(e, src);
+}

@@ -1,0 +1,64 @@
+/*
+ * source: one log as the engine sees it: its rule sets, what is known about
+ * the connections in it, its counters, and how far it has been read.
+ */
+#ifndef MXW_SOURCE_H
+#define MXW_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/core/logpos.h"
+#include "lib/core/rules.h"
+
+struct attempts;
+struct snapshot_reader;
+struct snapshot_writer;
+struct source;
+
+struct source_stats {
+	uint64_t lines;
+	uint64_t unparsed; /* no header */
+	uint64_t matched;  /* lines of offences */
+	uint64_t scored;   /* attempts scored */
+	uint64_t own;	   /* our own refusals */
+	uint64_t faults;
+	uint64_t badtime;
+	uint64_t cut;	  /* longer than what is matched */
+	uint64_t limits;  /* match limits hit */
+	uint64_t allowed; /* attempts by allow-listed clients, not scored */
+	double last;	  /* time of the newest offence, 0 = none */
+};
+
+/* The name is copied. */
+struct source *source_create(const char *name);
+void source_destroy(struct source **);
+/* Builds the matcher for these sets (NULL-terminated) of these rules, which must
+ * outlive it. */
+void source_set_rules(struct source *, const struct rules *,
+    const char *const *sets);
+
+const char *source_name(const struct source *);
+struct matcher *source_matcher(struct source *);
+struct attempts *source_attempts(struct source *);
+struct source_stats *source_stats(struct source *);
+/* The time of a line; what `ref` is says logtime.h. */
+bool source_time(struct source *, const struct logline *, double ref,
+    double *t_r);
+
+/* Is it read to its end? While it is not, its times are the past. */
+bool source_is_current(const struct source *);
+void source_set_current(struct source *, bool current);
+
+/* Where reading goes on after a restart. ino 0: no position is known. The
+ * epoch is part of it; it is set once, by whoever opens the log first. */
+const struct logpos *source_position(const struct source *);
+void source_set_position(struct source *, const struct logpos *);
+
+/* One source of a snapshot: position and connections. */
+void source_save(const struct source *, struct snapshot_writer *);
+/* A source with no rules yet; NULL at the end of the section. */
+struct source *source_load(struct snapshot_reader *);
+
+#endif
