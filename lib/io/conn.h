@@ -13,7 +13,9 @@
  * never freed inside its own callback.
  *
  * When the process is out of descriptors, accepting pauses and goes on when
- * one comes free; it is said and counted.
+ * one comes free; it is said and counted. A server can leave some of them for
+ * the rest of the process (spare_fds): logs must be reopened, and an
+ * administrator wants to be answered, when clients have taken all others.
  */
 #ifndef MXW_CONN_H
 #define MXW_CONN_H
@@ -38,9 +40,11 @@ struct conn_handler {
 	void *(*opened)(void *server_ctx, struct conn *);
 	/*
 	 * Bytes have come. `buf` holds all that was not consumed before. Returns
-	 * how many bytes are consumed (the rest is kept and passed again with
-	 * more), or CONN_CLOSE: written output is flushed, then it closes.
-	 * `eof`: no more will come.
+	 * how many bytes are consumed, or CONN_CLOSE: written output is
+	 * flushed, then it closes. The rest is kept and passed again: at once
+	 * if something was consumed, else with more bytes, after drained() and
+	 * after conn_hold(false). So it may stop at any request, to bound its
+	 * output. `eof`: no more will come; what is not consumed then is lost.
 	 */
 	ssize_t (*input)(void *ctx, struct conn *, const char *buf, size_t len,
 	    bool eof);
@@ -55,7 +59,8 @@ struct conn_handler {
 	size_t max_input; /* more unconsumed bytes than this: it is closed */
 	double idle_timeout;	/* nothing pending: seconds, 0 = none */
 	double partial_timeout; /* in the middle of a request, or of output
-				   that the peer does not take */
+				   that the peer does not take; 0 = none */
+	unsigned spare_fds; /* descriptors that are left to others */
 };
 
 struct conn_server_stats {
@@ -78,8 +83,10 @@ int conn_server_listen(struct conn_server *, const struct conf_endpoint *,
     unsigned mode, uid_t uid, gid_t gid, struct errbuf *);
 /* Adopts a listening descriptor (socket activation); it is owned then. */
 int conn_server_adopt(struct conn_server *, int fd, struct errbuf *);
-/* No new connections; returns when idle ones are closed; those with a request
- * in the middle are closed as they finish. */
+/* No new connections. What idle ones have sent already is still answered; they
+ * are closed before this returns (soon after it if it is called by a callback
+ * of this server). Those with a request in the middle are closed as they
+ * finish: stats.open is 0 then. */
 void conn_server_drain(struct conn_server *);
 void conn_server_stats(const struct conn_server *, struct conn_server_stats *);
 /* The port of the nth listener (for port 0 in tests); 0 if none. */
