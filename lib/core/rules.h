@@ -5,7 +5,8 @@
  * is anchored at the first byte of the message. Kinds:
  *   offence  scores its weight
  *   fault    a trouble of our own server that looks like an offence: counted,
- *            never scored; stands before the rules it guards against
+ *            also as evidence, never scored; stands before the rules it guards
+ *            against
  *   end      the connection is over: forgets what `attempt` knows about it
  * The first rule that matches, in the order of the configuration, decides.
  *

@@ -17,7 +17,8 @@
  * times factor ^ strikes, capped at max, where strikes counts earlier blocks
  * not older than `memory`. While a block is active, offences only raise it to
  * a higher level: that is the same block, so it adds no strike, and its end
- * never comes nearer.
+ * never comes nearer. Only a hit of positive weight blocks or raises: what
+ * forgives does not, however high the score still is.
  */
 #ifndef MXW_SCORE_H
 #define MXW_SCORE_H

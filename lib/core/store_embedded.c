@@ -186,7 +186,7 @@ embedded_hit(struct store *s, const struct hit *h)
 	score = score_apply(&e->score, fresh, h->weight, h->t, p->window);
 	score_entry_count(e, h->rule);
 	level = level_reached(p->levels, p->n_levels, score);
-	if (level >= 0)
+	if (level >= 0 && h->weight > 0)
 		decide(em, h, score, level);
 }
 
