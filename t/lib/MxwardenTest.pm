@@ -26,6 +26,7 @@ use warnings;
 use Carp qw(croak);
 use Cwd qw(abs_path);
 use Exporter qw(import);
+use File::Basename qw(dirname);
 use File::Path qw(remove_tree);
 use File::Temp ();
 use IO::Socket::IP;
@@ -34,7 +35,7 @@ use Socket qw(SOCK_STREAM);
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(src_dir build_dir tmp_dir free_port wait_for run_cmd spawn
+our @EXPORT = qw(src_dir build_dir tmp_dir free_port try_for wait_for run_cmd spawn
     need skip_test slurp spew append conf_text program have_program);
 
 $ENV{PATH} = join ':', $ENV{PATH} // '/usr/bin:/bin', '/usr/sbin', '/sbin';
@@ -56,8 +57,12 @@ for my $sig (qw(INT TERM HUP)) {
 }
 $SIG{PIPE} = 'IGNORE';
 
-sub src_dir { return abs_path($ENV{MXW_SRC} // '.') }
-sub build_dir { return abs_path($ENV{MXW_BUILD} // src_dir()) }
+# Absolute, because the working directory may change.
+my $src = abs_path($ENV{MXW_SRC} // dirname(__FILE__) . '/../..');
+my $build = abs_path($ENV{MXW_BUILD} // $src);
+
+sub src_dir { return $src }
+sub build_dir { return $build }
 
 # A program of ours, in the build directory.
 sub
@@ -164,22 +169,30 @@ append {
 
 # --- Waiting ----------------------------------------------------------------
 
-# Polls until the block returns true, and returns that. Dies at the deadline.
+# Polls until the block returns true, and returns that; false at the deadline.
 sub
-wait_for(&$$) {
-	my ($cond, $seconds, $what) = @_;
+try_for(&$) {
+	my ($cond, $seconds) = @_;
 	my $deadline = time + $seconds * ($ENV{MXW_TIME_FACTOR} // 1);
 
 	for (;;) {
 		my $got = $cond->();
 		return $got if $got;
-		if (time > $deadline) {
-			Test::More::diag($_->tail) for grep { $_->{pid} } @procs;
-			croak "waited ${seconds}s in vain for $what";
-		}
+		return if time > $deadline;
 		reap();
 		sleep 0.01;
 	}
+}
+
+# The same, but the deadline is the end of the test.
+sub
+wait_for(&$$) {
+	my ($cond, $seconds, $what) = @_;
+	my $got = &try_for($cond, $seconds);
+
+	return $got if $got;
+	Test::More::diag($_->tail) for grep { $_->{pid} } @procs;
+	croak "waited ${seconds}s in vain for $what";
 }
 
 # --- Ports ------------------------------------------------------------------
@@ -327,18 +340,22 @@ conf_value {
 
 # A configuration from a hash. Values: a scalar, a list of scalars, a hash (a
 # section), or a list of [title, hash] (sections with titles, in order).
+# `include` is a list of files, read before the rest.
 sub
 conf_text {
 	my ($conf, $indent) = @_;
 	my $text = '';
 
 	$indent //= '';
-	for my $name (sort keys %$conf) {
+	for my $name (sort { ($b eq 'include') <=> ($a eq 'include') ||
+	    $a cmp $b } keys %$conf) {
 		my $v = $conf->{$name};
 		my @sections;
 
 		next if !defined $v;
-		if (ref $v eq 'HASH') {
+		if ($name eq 'include') {
+			$text .= qq(include("$_")\n) for @$v;
+		} elsif (ref $v eq 'HASH') {
 			@sections = (["$name", $v]);
 		} elsif (ref $v eq 'ARRAY' && @$v && ref $v->[0] eq 'ARRAY') {
 			@sections = map {

@@ -47,7 +47,7 @@ sub conf_file { return $_[0]{file} }
 sub proc { return $_[0]{proc} }
 sub pid { return $_[0]{proc}->pid }
 
-# The defaults of a test daemon; a key of `over` replaces the whole option.
+# The defaults of a test daemon, with the rules for Postfix; a key of `over` replaces the whole option.
 sub
 write_conf {
 	my ($self, $over) = @_;
@@ -59,12 +59,13 @@ write_conf {
 		user => '',
 		state_dir => "$dir/state",
 		log => [[$self->{log}, { rules => ['postfix'] }]],
+		include => [MxwardenTest::src_dir() .
+		    '/conf/rules.d/postfix.conf'],
 		%$over,
 	);
 
 	mkdir "$dir/state";
-	return $self->write_text(MxwardenTest::conf_text(\%conf) .
-	    ($self->{include} // ''));
+	return $self->write_text(MxwardenTest::conf_text(\%conf));
 }
 
 sub
