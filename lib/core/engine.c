@@ -39,7 +39,6 @@ struct engine {
 	struct entry *sources;
 	size_t n_sources;
 	double horizon; /* scores before it may be forgotten */
-	bool more;	/* the store has more to deliver */
 
 	struct engine_stats stats;
 	struct loglimit limit_match, limit_level, limit_full;
@@ -116,6 +115,13 @@ static const struct store_sink engine_sink = {
 	.info = sink_info,
 	.done = sink_done,
 };
+
+static void
+engine_wake(const struct engine *e)
+{
+	if (e->events->wake != NULL)
+		e->events->wake(e->ctx);
+}
 
 static void
 engine_configure(struct engine *e, const struct conf *conf)
@@ -324,7 +330,8 @@ feed_offence(struct engine *e, struct source *src, const struct logline *line,
 		o.source = source_name(src);
 		e->events->offence(e->ctx, &o);
 	}
-	e->more |= store_poll(e->store, now, e->horizon);
+	if (store_poll(e->store, now, e->horizon))
+		engine_wake(e);
 }
 
 void
@@ -498,6 +505,7 @@ engine_tick(struct engine *e, double now)
 {
 	double past = INFINITY; /* the earliest time that is still being read */
 	double blocks;
+	bool more;
 
 	for (size_t i = 0; i < e->n_sources; i++) {
 		const struct entry *en = &e->sources[i];
@@ -508,11 +516,10 @@ engine_tick(struct engine *e, double now)
 	}
 	blocks = past < now ? past - ENGINE_SLACK : now;
 	e->horizon = (past < now ? past : now) - ENGINE_SLACK;
-	e->more = store_poll(e->store, now, e->horizon);
-	if (blocklist_expire(e->view, blocks, EXPIRE_CHUNK, expired, e) ==
-	    EXPIRE_CHUNK)
-		e->more = true;
-	return e->more;
+	more = store_poll(e->store, now, e->horizon);
+	more |= blocklist_expire(e->view, blocks, EXPIRE_CHUNK, expired, e) ==
+	    EXPIRE_CHUNK;
+	return more;
 }
 
 /* What an address given by hand stands for: its own entry, if it has one,
@@ -529,7 +536,7 @@ void
 engine_block(struct engine *e, uint64_t ticket, const struct block *b)
 {
 	store_block(e->store, ticket, b);
-	e->more = true;
+	engine_wake(e);
 }
 
 void
@@ -538,14 +545,14 @@ engine_unblock(struct engine *e, uint64_t ticket, const struct addr *a)
 	struct addr target = admin_target(e, a);
 
 	store_unblock(e->store, ticket, &target);
-	e->more = true;
+	engine_wake(e);
 }
 
 void
 engine_unblock_all(struct engine *e, uint64_t ticket)
 {
 	store_unblock_all(e->store, ticket);
-	e->more = true;
+	engine_wake(e);
 }
 
 void
@@ -554,7 +561,7 @@ engine_forgive(struct engine *e, uint64_t ticket, const struct addr *a)
 	struct addr target = admin_target(e, a);
 
 	store_forgive(e->store, ticket, &target);
-	e->more = true;
+	engine_wake(e);
 }
 
 void
@@ -562,7 +569,7 @@ engine_allow(struct engine *e, uint64_t ticket, const struct addr *a,
     bool present)
 {
 	store_allow(e->store, ticket, a, present);
-	e->more = true;
+	engine_wake(e);
 }
 
 void
@@ -571,20 +578,14 @@ engine_fetch(struct engine *e, uint64_t ticket, const struct addr *a)
 	struct addr target = engine_scope(e, a);
 
 	store_fetch(e->store, ticket, &target);
-	e->more = true;
+	engine_wake(e);
 }
 
 void
 engine_top(struct engine *e, uint64_t ticket, size_t n)
 {
 	store_top(e->store, ticket, n);
-	e->more = true;
-}
-
-bool
-engine_pending(const struct engine *e)
-{
-	return e->more;
+	engine_wake(e);
 }
 
 const struct blocklist *

@@ -47,6 +47,9 @@ struct engine_events {
 	void (*info)(void *ctx, uint64_t ticket, const struct score_info *);
 	void (*done)(void *ctx, uint64_t ticket, enum store_result,
 	    const char *text);
+	/* Something waits to be delivered: call engine_tick() soon, from the
+	 * loop, not from here. */
+	void (*wake)(void *ctx);
 };
 
 /*
@@ -116,9 +119,6 @@ void engine_query(struct engine *, const struct policy_request *, double now,
 /* Expiry and deliveries; call it at least once a second. True when there is
  * more to do: call again in the next turn of the loop. */
 bool engine_tick(struct engine *, double now);
-
-/* Is there more to deliver now, since the last tick? */
-bool engine_pending(const struct engine *);
 
 /* Admin. The results come through events->done (and info), from the next
  * engine_tick() or later. */

@@ -1,0 +1,91 @@
+/*
+ * identity: see identity.h.
+ */
+#include "policyd/daemon/identity.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/core/xalloc.h"
+
+#include <stdlib.h>
+
+int
+identity_parse(const char *owner, uid_t *uid_r, gid_t *gid_r,
+    struct errbuf *err)
+{
+	char *user = x_strdup(owner), *group = strchr(user, ':');
+	int rc = 0;
+
+	*uid_r = (uid_t)-1;
+	*gid_r = (gid_t)-1;
+	if (group != NULL)
+		*group++ = '\0';
+	if (user[0] != '\0') {
+		const struct passwd *pw = getpwnam(user);
+
+		if (pw == NULL) {
+			rc = errbuf_set(err, "there is no user '%s'", user);
+		} else {
+			*uid_r = pw->pw_uid;
+			*gid_r = pw->pw_gid;
+		}
+	}
+	if (rc == 0 && group != NULL && group[0] != '\0') {
+		const struct group *gr = getgrnam(group);
+
+		if (gr == NULL)
+			rc = errbuf_set(err, "there is no group '%s'", group);
+		else
+			*gid_r = gr->gr_gid;
+	}
+	free(user);
+	return rc;
+}
+
+int
+identity_become(const char *user, struct errbuf *err)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (user[0] == '\0' || geteuid() != 0)
+		return 0;
+	if (identity_parse(user, &uid, &gid, err) != 0)
+		return errbuf_set(err, "option 'user': there is no user '%s'",
+		    user);
+	if (initgroups(user, gid) != 0 || setgid(gid) != 0 ||
+	    setuid(uid) != 0)
+		return errbuf_set(err, "cannot become user '%s': %s", user,
+		    strerror(errno));
+	if (uid != 0 && setuid(0) == 0)
+		return errbuf_set(err, "root came back after becoming '%s'",
+		    user);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return 0;
+}
+
+int
+identity_directory(const char *path, const char *user, struct errbuf *err)
+{
+	struct stat st;
+	uid_t uid;
+	gid_t gid;
+
+	if (mkdir(path, 0750) != 0 && errno != EEXIST)
+		return errbuf_set(err, "%s: %s", path, strerror(errno));
+	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+		return errbuf_set(err, "%s: not a directory", path);
+	if (user[0] == '\0' || geteuid() != 0 || st.st_uid != 0)
+		return 0;
+	if (identity_parse(user, &uid, &gid, err) != 0)
+		return -1;
+	if (chown(path, uid, gid) != 0)
+		return errbuf_set(err, "%s: %s", path, strerror(errno));
+	return 0;
+}

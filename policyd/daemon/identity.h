@@ -1,0 +1,21 @@
+/*
+ * identity: which user the daemon runs as, and who owns its sockets.
+ */
+#ifndef MXW_IDENTITY_H
+#define MXW_IDENTITY_H
+
+#include <sys/types.h>
+
+#include "lib/core/errbuf.h"
+
+/* "user", "user:group" or ":group" to ids; (uid_t)-1 where nothing is said. A
+ * user without a group stands for his own group too. */
+int identity_parse(const char *owner, uid_t *uid_r, gid_t *gid_r,
+    struct errbuf *);
+/* Becomes `user` for good, with his groups. No way back is left. */
+int identity_become(const char *user, struct errbuf *);
+/* Creates a directory (one level) for `user` if it is missing; "" = as we
+ * are. What exists is given to him if root owns it. */
+int identity_directory(const char *path, const char *user, struct errbuf *);
+
+#endif

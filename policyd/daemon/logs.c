@@ -1,0 +1,191 @@
+/*
+ * logs: see logs.h.
+ */
+#include "policyd/daemon/logs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "lib/core/log.h"
+#include "lib/core/xalloc.h"
+#include "lib/io/loop.h"
+
+struct one {
+	struct logs *logs;
+	char *path;
+	struct source *src;
+	struct tail *tail;
+	bool wanted; /* by the configuration being applied */
+};
+
+struct logs {
+	struct loop *loop;
+	struct engine *engine;
+	void (*progress)(void *ctx);
+	void *ctx;
+	struct one **all;
+	size_t count;
+};
+
+struct logs *
+logs_create(struct loop *loop, struct engine *engine,
+    void (*progress)(void *ctx), void *ctx)
+{
+	struct logs *ls = x_calloc(1, sizeof(*ls));
+
+	ls->loop = loop;
+	ls->engine = engine;
+	ls->progress = progress;
+	ls->ctx = ctx;
+	return ls;
+}
+
+static void
+one_sync(struct one *one)
+{
+	struct logpos pos;
+
+	tail_position(one->tail, &pos);
+	pos.time = loop_now(one->logs->loop);
+	source_set_position(one->src, &pos);
+}
+
+static void
+one_destroy(struct one *one)
+{
+	if (one->tail != NULL)
+		one_sync(one);
+	tail_destroy(&one->tail);
+	engine_source_remove(one->logs->engine, &one->src);
+	free(one->path);
+	free(one);
+}
+
+void
+logs_destroy(struct logs **lsp)
+{
+	struct logs *ls = *lsp;
+
+	if (ls == NULL)
+		return;
+	for (size_t i = 0; i < ls->count; i++)
+		one_destroy(ls->all[i]);
+	free(ls->all);
+	free(ls);
+	*lsp = NULL;
+}
+
+static void
+one_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
+    double ref)
+{
+	struct one *one = ctx;
+
+	engine_feed(one->logs->engine, one->src, line, len, end, cut, ref,
+	    loop_now(one->logs->loop));
+}
+
+static void
+one_progress(void *ctx, bool current)
+{
+	struct one *one = ctx;
+
+	source_set_current(one->src, current);
+	one->logs->progress(one->logs->ctx);
+}
+
+static uint64_t
+random_epoch(void)
+{
+	uint64_t v = 0;
+
+	while (v == 0)
+		if (getrandom(&v, sizeof(v), 0) != (ssize_t)sizeof(v))
+			log_fatal("no random numbers");
+	return v;
+}
+
+static void
+one_create(struct logs *ls, const struct conf_log *cl, bool beginning)
+{
+	static const struct tail_events events = { one_line, one_progress };
+	struct one *one = x_calloc(1, sizeof(*one));
+	struct tail_options options = { .path = cl->path,
+		.beginning = cl->beginning || beginning };
+	const struct logpos *pos;
+
+	one->logs = ls;
+	one->path = x_strdup(cl->path);
+	one->wanted = true;
+	one->src = engine_source_add(ls->engine, cl->path, cl->sets);
+	pos = source_position(one->src);
+	if (pos->epoch != 0)
+		options.pos = pos;
+	else
+		options.epoch = random_epoch();
+	one->tail = tail_create(ls->loop, &options, &events, one);
+	if (one->tail == NULL)
+		log_fatal("%s: cannot be followed", cl->path);
+	/* The epoch must be known before the first line comes. */
+	one_sync(one);
+	ls->all = x_reallocarray(ls->all, ls->count + 1, sizeof(*ls->all));
+	ls->all[ls->count++] = one;
+}
+
+static struct one *
+logs_find(const struct logs *ls, const char *path)
+{
+	for (size_t i = 0; i < ls->count; i++)
+		if (strcmp(ls->all[i]->path, path) == 0)
+			return ls->all[i];
+	return NULL;
+}
+
+void
+logs_configure(struct logs *ls, const struct conf *conf, bool beginning)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < ls->count; i++)
+		ls->all[i]->wanted = false;
+	for (size_t i = 0; i < conf->n_logs; i++) {
+		struct one *one = logs_find(ls, conf->logs[i].path);
+
+		if (one != NULL)
+			one->wanted = true;
+		else
+			one_create(ls, &conf->logs[i], beginning);
+	}
+	for (size_t i = 0; i < ls->count; i++) {
+		if (ls->all[i]->wanted)
+			ls->all[kept++] = ls->all[i];
+		else
+			one_destroy(ls->all[i]);
+	}
+	ls->count = kept;
+}
+
+void
+logs_sync(struct logs *ls)
+{
+	for (size_t i = 0; i < ls->count; i++)
+		one_sync(ls->all[i]);
+}
+
+size_t
+logs_count(const struct logs *ls)
+{
+	return ls->count;
+}
+
+void
+logs_view(const struct logs *ls, size_t n, struct log_view *out)
+{
+	struct one *one = ls->all[n];
+
+	out->path = one->path;
+	out->source = *source_stats(one->src);
+	tail_stats(one->tail, &out->tail);
+	tail_position(one->tail, &out->pos);
+}

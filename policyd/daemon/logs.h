@@ -1,0 +1,36 @@
+/*
+ * logs: the configured logs: each a tail that feeds a source of the engine.
+ */
+#ifndef MXW_LOGS_H
+#define MXW_LOGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/core/engine.h"
+#include "lib/io/tail.h"
+
+struct loop;
+struct logs;
+
+struct log_view {
+	const char *path;
+	struct source_stats source;
+	struct tail_stats tail;
+	struct logpos pos;
+};
+
+/* `progress` is called when something was read. */
+struct logs *logs_create(struct loop *, struct engine *,
+    void (*progress)(void *ctx), void *ctx);
+void logs_destroy(struct logs **);
+/* Follows the logs of this configuration: new ones are opened, those that are
+ * not in it any more are closed, the others go on where they are. `beginning`:
+ * read those without a position from their start, whatever they say. */
+void logs_configure(struct logs *, const struct conf *, bool beginning);
+/* Tells the engine's sources where their tails are. */
+void logs_sync(struct logs *);
+size_t logs_count(const struct logs *);
+void logs_view(const struct logs *, size_t n, struct log_view *out);
+
+#endif
