@@ -369,7 +369,9 @@ engine_feed(struct engine *e, struct source *src, const char *text, size_t len,
 	case RULE_FAULT:
 		st->faults++;
 		/* As evidence, it is not counted again by a later line. */
-		new_attempts(src, &line, &m, line_time(src, &line, ref, now));
+		if (m.has_addr)
+			new_attempts(src, &line, &m,
+			    line_time(src, &line, ref, now));
 		return;
 	case RULE_END:
 		attempt_key_fill(&k, &line, &m);

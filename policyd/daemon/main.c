@@ -1,0 +1,162 @@
+/*
+ * mxwardend: options, configuration, background; the rest is app.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/core/conf.h"
+#include "lib/core/log.h"
+#include "lib/core/names.h"
+#include "policyd/daemon/app.h"
+#include "policyd/daemon/report.h"
+
+static const char usage_text[] =
+    "usage: mxwardend [-fvt] [-c FILE]\n"
+    "\n"
+    "Follows mail logs, scores the clients that offend, and tells Postfix's\n"
+    "check_policy_service which of them to refuse.\n"
+    "\n"
+    "  -c, --config FILE  configuration (default " MXW_SYSCONFDIR
+    "/mxwarden.conf)\n"
+    "  -f, --foreground   stay in the foreground, log to stderr\n"
+    "  -v, --verbose      log each offence\n"
+    "  -t, --test         check the configuration and exit\n"
+    "  -V, --version      print the version and exit\n"
+    "  -h, --help         print this and exit\n"
+    "\n"
+    "Signals: TERM ends, HUP reads the configuration again.\n";
+
+struct options {
+	const char *config;
+	bool foreground, verbose, test;
+};
+
+static void
+parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "foreground", no_argument, NULL, 'f' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "test", no_argument, NULL, 't' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:fvtVh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->config = optarg;
+			break;
+		case 'f':
+			o->foreground = true;
+			break;
+		case 'v':
+			o->verbose = true;
+			break;
+		case 't':
+			o->test = true;
+			break;
+		case 'V':
+			puts("mxwardend " PACKAGE_VERSION);
+			exit(0);
+		case 'h':
+			fputs(usage_text, stdout);
+			exit(0);
+		default:
+			fputs("try mxwardend --help\n", stderr);
+			exit(2);
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "mxwardend: '%s' is not an option; try "
+				"mxwardend --help\n", argv[optind]);
+		exit(2);
+	}
+}
+
+/*
+ * Goes into the background. The parent stays until the child is ready, so that
+ * whoever started us sees errors and their status; the child gets the
+ * descriptor on which it says so.
+ */
+static int
+go_background(void)
+{
+	int fds[2];
+	char ready;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) != 0 || (pid = fork()) < 0)
+		log_fatal("cannot go into the background: %s", strerror(errno));
+	if (pid > 0) {
+		close(fds[1]);
+		_exit(read(fds[0], &ready, 1) == 1 ? 0 : 1);
+	}
+	close(fds[0]);
+	setsid();
+	return fds[1];
+}
+
+static void
+say_ready(int fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		dup2(null, 0);
+		dup2(null, 1);
+		dup2(null, 2);
+		close(null);
+	}
+	if (write(fd, "", 1) != 1)
+		log_warning("whoever started this process is gone");
+	close(fd);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { .config = MXW_SYSCONFDIR "/mxwarden.conf" };
+	struct errbuf err;
+	struct conf *conf;
+	struct app *app;
+	int ready = -1, rc;
+
+	log_set_prefix("mxwardend");
+	parse_options(argc, argv, &o);
+	conf = conf_read(o.config, &err);
+	if (conf == NULL)
+		log_fatal("%s", err.text);
+	if (o.test) {
+		conf_destroy(&conf);
+		names_destroy();
+		printf("%s: ok\n", o.config);
+		return 0;
+	}
+	if (!o.foreground)
+		ready = go_background();
+	if (chdir("/") != 0)
+		log_fatal("/: %s", strerror(errno));
+	app = app_create(conf);
+	if (app_open(app, &err) != 0) {
+		app_destroy(&app);
+		log_fatal("%s", err.text);
+	}
+	report_open(o.foreground, o.verbose);
+	log_notice("mxwardend " PACKAGE_VERSION " is ready");
+	if (ready >= 0)
+		say_ready(ready);
+	rc = app_run(app);
+	app_destroy(&app);
+	names_destroy();
+	report_close();
+	return rc;
+}
