@@ -161,7 +161,7 @@ app_end_when_drained(struct app *app)
 {
 	struct conn_server_stats st;
 
-	policysrv_conn_stats(app->policy, &st);
+	conn_server_stats(policysrv_conns(app->policy), &st);
 	if (st.open == 0 || loop_mono(app->loop) >= app->drain_end)
 		loop_stop(app->loop);
 	else
@@ -184,7 +184,7 @@ app_shutdown(struct app *app, int sig)
 	log_notice("signal %d: finishing open requests, then ending", sig);
 	app->draining = true;
 	app->drain_end = loop_mono(app->loop) + APP_DRAIN;
-	policysrv_drain(app->policy);
+	conn_server_drain(policysrv_conns(app->policy));
 	app_end_when_drained(app);
 }
 
@@ -227,7 +227,7 @@ app_reload(void *ctx, struct errbuf *err)
 	}
 	warn_unchangeable(app->conf, conf);
 	engine_reconfigure(app->engine, conf);
-	policysrv_reconfigure(app->policy, conf);
+	policysrv_set_idle_timeout(app->policy, conf->idle_timeout);
 	if (app->control != NULL)
 		control_reconfigure(app->control, conf);
 	logs_configure(app->logs, conf, false);
@@ -284,7 +284,8 @@ app_create(struct conf *conf)
 	app->drain = loop_timer_create(app->loop, LOOP_ANSWERS, on_drain, app);
 	app->store = store_embedded_create(&app->params, conf->max_addresses);
 	app->engine = engine_create(conf, app->store, &app_events, app);
-	app->policy = policysrv_create(app->loop, app->engine, conf);
+	app->policy = policysrv_create(app->loop, app->engine,
+	    conf->idle_timeout);
 	for (size_t i = 0; i < N_SIGNALS; i++) {
 		app->ev_signal[i] = evsignal_new(loop_base(app->loop),
 		    app_signals[i], on_signal, app);
@@ -345,8 +346,8 @@ open_listeners(struct app *app, struct errbuf *err)
 
 		if (!conf_parse_endpoint(*l, &ep, err))
 			return -1;
-		if (policysrv_listen(app->policy, &ep, conf->listen_mode, uid,
-			gid, err) != 0)
+		if (conn_server_listen(policysrv_conns(app->policy), &ep,
+			conf->listen_mode, uid, gid, err) != 0)
 			return -1;
 		log_notice("policy service on %s", *l);
 	}

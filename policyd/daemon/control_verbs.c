@@ -37,7 +37,7 @@ control_put_rules(struct record_out *o, const struct score_info *info)
 		    info->rules[i].count);
 }
 
-void
+static void
 control_put_info(struct record_out *o, const struct score_info *info)
 {
 	char text[ADDR_STRLEN];

@@ -109,28 +109,25 @@ static void
 status_policy(const struct status_parts *p, struct control_client *client)
 {
 	struct record_out *r = control_put(client, "policy");
-	struct conn_server_stats cs;
 	struct policysrv_stats ps;
-	struct engine_stats es;
+	const struct conn_server_stats *cs = &ps.conns;
 
-	policysrv_conn_stats(p->policy, &cs);
 	policysrv_stats(p->policy, &ps);
-	engine_stats(p->engine, &es);
-	record_num(r, "requests", (double)es.queries);
-	record_num(r, "passed", (double)es.by_why[VERDICT_PASS]);
-	record_num(r, "blocked", (double)es.by_why[VERDICT_BLOCKED]);
-	record_num(r, "allowed", (double)es.by_why[VERDICT_ALLOWED]);
+	record_num(r, "requests", (double)ps.requests);
+	record_num(r, "passed", (double)ps.by_why[VERDICT_PASS]);
+	record_num(r, "blocked", (double)ps.by_why[VERDICT_BLOCKED]);
+	record_num(r, "allowed", (double)ps.by_why[VERDICT_ALLOWED]);
 	record_num(r, "authenticated",
-	    (double)es.by_why[VERDICT_AUTHENTICATED]);
-	record_num(r, "no_address", (double)es.by_why[VERDICT_NO_ADDRESS]);
-	record_num(r, "dry", (double)es.dry);
+	    (double)ps.by_why[VERDICT_AUTHENTICATED]);
+	record_num(r, "no_address", (double)ps.by_why[VERDICT_NO_ADDRESS]);
+	record_num(r, "dry", (double)ps.dry);
 	record_num(r, "garbage", (double)ps.garbage);
-	record_num(r, "connections", (double)cs.open);
-	record_num(r, "accepted", (double)cs.accepted);
-	record_num(r, "refused", (double)cs.refused);
-	record_num(r, "timeouts", (double)cs.timeouts);
-	record_num(r, "errors", (double)cs.errors);
-	record_num(r, "paused", (double)cs.paused);
+	record_num(r, "connections", (double)cs->open);
+	record_num(r, "accepted", (double)cs->accepted);
+	record_num(r, "refused", (double)cs->refused);
+	record_num(r, "timeouts", (double)cs->timeouts);
+	record_num(r, "errors", (double)cs->errors);
+	record_num(r, "paused", (double)cs->paused);
 	control_put_end(client);
 }
 
