@@ -19,6 +19,7 @@
 #define PATTERN_LITERALS 4
 #define PATTERN_LITERAL_MIN 3
 #define PATTERN_GROUPS 32
+#define PATTERN_ADDRS 8 /* {addr} in so many alternatives */
 /* A log line takes a few dozen steps; these end a line made to take more
  * within a fraction of a millisecond. */
 #define PATTERN_MATCH_LIMIT 20000
@@ -27,7 +28,8 @@
 
 struct pattern {
 	pcre2_code *code;
-	int addr, ok, attempts; /* group numbers, 0 = none */
+	int addr[PATTERN_ADDRS]; /* group numbers, 0 = no more */
+	int ok, attempts;
 	uint64_t first[4];
 	char *literals[PATTERN_LITERALS + 1];
 };
@@ -229,8 +231,8 @@ pattern_compile(const char *text, uint32_t options, struct errbuf *err)
 	int error;
 
 	code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
-	    options | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_UTF |
-		PCRE2_NEVER_BACKSLASH_C,
+	    options | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_DUPNAMES |
+		PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C,
 	    &error, &offset, NULL);
 	if (code == NULL) {
 		PCRE2_UCHAR why[200];
@@ -272,12 +274,26 @@ pattern_find_first(struct pattern *p, const char *text)
 	pcre2_code_free(code);
 }
 
+/* The numbers of the groups of this name, at most `max`; 0 behind the last. -1
+ * when there are more. */
 static int
-pattern_group(const pcre2_code *code, const char *name)
+pattern_groups(const pcre2_code *code, const char *name, int *out, int max)
 {
-	int n = pcre2_substring_number_from_name(code, (PCRE2_SPTR)name);
+	PCRE2_SPTR entry = NULL;
+	uint32_t count = 0, size = 0;
+	int n = 0;
 
-	return n > 0 ? n : 0;
+	pcre2_pattern_info(code, PCRE2_INFO_NAMECOUNT, &count);
+	pcre2_pattern_info(code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+	pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &entry);
+	for (uint32_t i = 0; i < count; i++, entry += size) {
+		if (strcmp((const char *)entry + 2, name) != 0)
+			continue;
+		if (n == max)
+			return -1;
+		out[n++] = entry[0] << 8 | entry[1];
+	}
+	return n;
 }
 
 struct pattern *
@@ -303,11 +319,15 @@ pattern_create(const char *text, struct errbuf *err)
 		errbuf_set(err, "more than %d groups", PATTERN_GROUPS - 1);
 		goto fail;
 	}
+	if (pattern_groups(p->code, "addr", p->addr, PATTERN_ADDRS) < 0 ||
+	    pattern_groups(p->code, "ok", &p->ok, 1) < 0 ||
+	    pattern_groups(p->code, "attempts", &p->attempts, 1) < 0) {
+		errbuf_set(err, "more than %d groups 'addr', or one of 'ok' "
+				"and 'attempts' twice", PATTERN_ADDRS);
+		goto fail;
+	}
 	/* Where there is no JIT the interpreter does the same, slower. */
 	pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
-	p->addr = pattern_group(p->code, "addr");
-	p->ok = pattern_group(p->code, "ok");
-	p->attempts = pattern_group(p->code, "attempts");
 	pattern_find_first(p, full);
 	pattern_find_literals(p, full);
 	free(full);
@@ -332,7 +352,7 @@ pattern_destroy(struct pattern **pp)
 bool
 pattern_has_addr(const struct pattern *p)
 {
-	return p->addr > 0;
+	return p->addr[0] > 0;
 }
 
 bool
@@ -407,7 +427,9 @@ pattern_match(const struct pattern *p, struct pattern_scratch *s,
 	if (rc <= 0)
 		return PATTERN_LIMIT;
 	ovector = pcre2_get_ovector_pointer(s->data);
-	out->addr = span_of(subject, ovector, rc, p->addr);
+	out->addr = span_of(subject, ovector, rc, p->addr[0]);
+	for (int i = 1; i < PATTERN_ADDRS && out->addr.ptr == NULL; i++)
+		out->addr = span_of(subject, ovector, rc, p->addr[i]);
 	out->ok = span_of(subject, ovector, rc, p->ok);
 	out->attempts = span_of(subject, ovector, rc, p->attempts);
 	return PATTERN_YES;

@@ -11,7 +11,8 @@
  *   {queueid}    NOQUEUE or a queue id
  *   {reply}      a 4xx or 5xx code, with or without an enhanced status code
  *
- * Named groups with a meaning: addr; ok and attempts (numbers).
+ * Named groups with a meaning: addr (the first that took part, where several
+ * alternatives have one); ok and attempts (numbers).
  */
 #ifndef MXW_PATTERN_H
 #define MXW_PATTERN_H

@@ -451,6 +451,26 @@ conn_peer_cred(const struct conn *c, uid_t *uid_r, gid_t *gid_r)
 	return true;
 }
 
+#define PEER_GROUPS 256 /* more than that are not looked at */
+
+bool
+conn_peer_in_group(const struct conn *c, gid_t gid)
+{
+	gid_t groups[PEER_GROUPS];
+	socklen_t len = sizeof(groups);
+
+	if (!c->has_cred || gid == (gid_t)-1)
+		return false;
+	if (c->gid == gid)
+		return true;
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) != 0)
+		return false;
+	for (size_t i = 0; i < len / sizeof(groups[0]); i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
+
 size_t
 conn_backlog(const struct conn *c)
 {
