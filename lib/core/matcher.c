@@ -16,10 +16,13 @@
 #include "lib/core/xalloc.h"
 
 #define PROGRAM_SLOTS 256u
+#define NO_LITERAL UINT32_MAX
 
 struct literal {
 	const char *text; /* borrowed from a pattern */
 	size_t len;
+	size_t rare;   /* offset of its rarest byte: what is searched for */
+	unsigned users; /* candidates that need it */
 	uint64_t line; /* looked for in this line */
 	bool found;
 };
@@ -31,14 +34,20 @@ struct candidate {
 	uint32_t literals[8]; /* numbers */
 };
 
+struct choice {
+	uint32_t candidate; /* number */
+	uint32_t literal;   /* its first one, or NO_LITERAL */
+	uint32_t skip;	    /* where to go on when that is absent */
+};
+
 struct program {
 	const char *name; /* of names */
 	size_t len;
 	struct program *next; /* in its slot */
 	struct candidate *rules;
 	size_t n_rules;
-	uint32_t *lists;	 /* candidate numbers, list after list */
-	uint32_t start[257]; /* of each first byte's list */
+	struct choice *lists; /* list after list */
+	uint32_t start[257];  /* of each first byte's list */
 };
 
 struct matcher {
@@ -73,16 +82,40 @@ program_find(struct matcher *m, const char *name, size_t len)
 	return p;
 }
 
+/* The bytes of mail logs from the commonest on; others are rarer still. */
+static const char common_bytes[] =
+    " etoraisn.0123456789cdmlpu=-:<>@fhg[]bx/vy,kwA_TNqSPEMCR;zj";
+
+static size_t
+rarest_byte(const char *text)
+{
+	size_t best = 0, best_rank = 0;
+
+	for (size_t i = 0; text[i] != '\0'; i++) {
+		const char *p = strchr(common_bytes, text[i]);
+		size_t rank = p != NULL ? (size_t)(p - common_bytes)
+					: sizeof(common_bytes);
+
+		if (rank > best_rank) {
+			best = i;
+			best_rank = rank;
+		}
+	}
+	return best;
+}
+
 static uint32_t
 literal_number(struct matcher *m, const char *text)
 {
 	for (size_t i = 0; i < m->n_literals; i++)
-		if (strcmp(m->literals[i].text, text) == 0)
+		if (strcmp(m->literals[i].text, text) == 0) {
+			m->literals[i].users++;
 			return (uint32_t)i;
+		}
 	m->literals = x_reallocarray(m->literals, m->n_literals + 1,
 	    sizeof(*m->literals));
 	m->literals[m->n_literals] = (struct literal){ .text = text,
-		.len = strlen(text) };
+		.len = strlen(text), .rare = rarest_byte(text), .users = 1 };
 	return (uint32_t)m->n_literals++;
 }
 
@@ -121,16 +154,54 @@ program_create(struct matcher *m, name_id id)
 	return p;
 }
 
+/* What most rules need is looked for first: one search that fails then rules
+ * all of them out. */
+static void
+candidate_sort_literals(const struct matcher *m, struct candidate *c)
+{
+	for (size_t i = 1; i < c->n_literals; i++) {
+		uint32_t l = c->literals[i];
+		size_t j = i;
+
+		for (; j > 0 && m->literals[c->literals[j - 1]].users <
+			 m->literals[l].users;
+		     j--)
+			c->literals[j] = c->literals[j - 1];
+		c->literals[j] = l;
+	}
+}
+
 static bool
 first_has(const struct candidate *c, unsigned byte)
 {
 	return (c->first[byte / 64] >> (byte % 64)) & 1;
 }
 
+static struct choice
+choice_of(const struct candidate *c, uint32_t number)
+{
+	return (struct choice){ .candidate = number,
+		.literal = c->n_literals > 0 ? c->literals[0] : NO_LITERAL };
+}
+
+/* Rules that begin with the same search are ruled out together. */
 static void
-program_build_lists(struct program *p)
+choices_link(struct choice *list, uint32_t start, uint32_t end)
+{
+	for (uint32_t i = end; i-- > start;)
+		list[i].skip = i + 1 < end &&
+			list[i + 1].literal == list[i].literal
+		    ? list[i + 1].skip
+		    : i + 1;
+}
+
+static void
+program_build_lists(const struct matcher *m, struct program *p)
 {
 	uint32_t used = 0;
+
+	for (size_t i = 0; i < p->n_rules; i++)
+		candidate_sort_literals(m, &p->rules[i]);
 
 	p->lists = x_calloc(256 * p->n_rules + 1, sizeof(*p->lists));
 	for (unsigned byte = 0; byte < 256; byte++) {
@@ -140,11 +211,12 @@ program_build_lists(struct program *p)
 		for (size_t i = 0; i < p->n_rules; i++) {
 			if (!first_has(&p->rules[i], byte))
 				continue;
-			p->lists[used++] = (uint32_t)i;
+			p->lists[used++] = choice_of(&p->rules[i], (uint32_t)i);
 			any |= p->rules[i].rule->kind != RULE_OWN;
 		}
 		if (!any) /* nothing that could be guarded against */
 			used = p->start[byte];
+		choices_link(p->lists, p->start[byte], used);
 	}
 	p->start[256] = used;
 	p->lists = x_reallocarray(p->lists, used + 1, sizeof(*p->lists));
@@ -172,7 +244,7 @@ matcher_create(const struct rules *rules, uint64_t sets)
 	}
 	for (size_t i = 0; i < PROGRAM_SLOTS; i++)
 		for (struct program *p = m->slots[i]; p != NULL; p = p->next)
-			program_build_lists(p);
+			program_build_lists(m, p);
 	return m;
 }
 
@@ -199,6 +271,26 @@ matcher_destroy(struct matcher **mp)
 	*mp = NULL;
 }
 
+/* memmem(3), by memchr(3) for the rarest byte: several times as fast on short
+ * texts. */
+static bool
+literal_search(const struct literal *l, const char *msg, size_t len)
+{
+	const char *p, *end;
+
+	if (len < l->len)
+		return false;
+	p = msg + l->rare;
+	end = p + (len - l->len) + 1;
+	while ((p = memchr(p, l->text[l->rare], (size_t)(end - p))) != NULL) {
+		if (memcmp(p - l->rare, l->text, l->len) == 0)
+			return true;
+		if (++p == end)
+			break;
+	}
+	return false;
+}
+
 static bool
 literal_present(struct matcher *m, uint32_t number, const char *msg, size_t len)
 {
@@ -206,7 +298,7 @@ literal_present(struct matcher *m, uint32_t number, const char *msg, size_t len)
 
 	if (l->line != m->line) {
 		l->line = m->line;
-		l->found = memmem(msg, len, l->text, l->len) != NULL;
+		l->found = literal_search(l, msg, len);
 	}
 	return l->found;
 }
@@ -278,10 +370,18 @@ matcher_match(struct matcher *m, const struct logline *line,
 		return RULES_NONE;
 	byte = (unsigned char)line->msg[0];
 	m->line++;
-	for (uint32_t i = p->start[byte]; i < p->start[byte + 1]; i++) {
-		enum tried t = candidate_try(m, &p->rules[p->lists[i]],
-		    line->msg, len, out);
+	for (uint32_t i = p->start[byte]; i < p->start[byte + 1];) {
+		const struct choice *c = &p->lists[i];
+		enum tried t;
 
+		if (c->literal != NO_LITERAL &&
+		    !literal_present(m, c->literal, line->msg, len)) {
+			i = c->skip;
+			continue;
+		}
+		i++;
+		t = candidate_try(m, &p->rules[c->candidate], line->msg, len,
+		    out);
 		if (t == TRIED_MATCH)
 			return RULES_MATCH;
 		if (t == TRIED_LIMIT)

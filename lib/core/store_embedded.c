@@ -51,6 +51,7 @@ struct embedded {
 	struct prefixmap *allow;
 	struct op *ops, **ops_end;
 	struct top *tops;
+	double horizon; /* of the last clean-up */
 	uint64_t applied, repeated, errors;
 };
 
@@ -481,8 +482,13 @@ embedded_poll(struct store *s, double now, double horizon)
 		free(op);
 	}
 	more = top_step(em);
+	if (horizon == em->horizon)
+		return more;
+	em->horizon = horizon;
 	more |= scoretable_expire(em->scores, horizon - p->window,
 		    EXPIRE_CHUNK) == EXPIRE_CHUNK;
+	if (more)
+		em->horizon = -INFINITY; /* go on */
 	strikes_sweep(em->strikes, horizon, p->repeat.memory);
 	return more;
 }
@@ -529,6 +535,7 @@ store_embedded_create(const struct store_params *params, size_t max_addresses)
 	em->strikes = strikes_create(max_addresses);
 	em->allow = prefixmap_create();
 	em->ops_end = &em->ops;
+	em->horizon = -INFINITY;
 	return &em->store;
 }
 

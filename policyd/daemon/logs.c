@@ -173,6 +173,18 @@ logs_sync(struct logs *ls)
 		one_sync(ls->all[i]);
 }
 
+void
+logs_tick(struct logs *ls)
+{
+	for (size_t i = 0; i < ls->count; i++) {
+		struct tail_stats ts;
+
+		tail_stats(ls->all[i]->tail, &ts);
+		if (strcmp(ts.state, "missing") == 0)
+			source_set_current(ls->all[i]->src, true);
+	}
+}
+
 size_t
 logs_count(const struct logs *ls)
 {

@@ -30,6 +30,8 @@ void logs_destroy(struct logs **);
 void logs_configure(struct logs *, const struct conf *, bool beginning);
 /* Tells the engine's sources where their tails are. */
 void logs_sync(struct logs *);
+/* A log that is missing holds nothing up: call it before engine_tick(). */
+void logs_tick(struct logs *);
 size_t logs_count(const struct logs *);
 void logs_view(const struct logs *, size_t n, struct log_view *out);
 
