@@ -162,6 +162,20 @@ num_format_time(double t, char buf[NUM_TIME_LEN])
 }
 
 char *
+num_format_double(double d, char buf[NUM_DOUBLE_LEN])
+{
+	for (int digits = 15; digits <= 17; digits++) {
+		int n = snprintf(buf, NUM_DOUBLE_LEN, "%.*g", digits, d);
+		double again;
+
+		if (num_parse_double(buf, (size_t)n, &again) &&
+		    memcmp(&again, &d, sizeof(d)) == 0)
+			break;
+	}
+	return buf;
+}
+
+char *
 num_format_score(double score, char buf[NUM_SCORE_LEN])
 {
 	char *p;

@@ -30,6 +30,11 @@ char *num_format_duration(double seconds, char buf[NUM_DURATION_LEN]);
  * whole second (rounded down to milliseconds). Returns buf. */
 char *num_format_time(double t, char buf[NUM_TIME_LEN]);
 
+#define NUM_DOUBLE_LEN 32
+/* The shortest decimal that num_parse_double() reads back as the same finite
+ * number; a JSON number. Returns buf. */
+char *num_format_double(double d, char buf[NUM_DOUBLE_LEN]);
+
 #define NUM_SCORE_LEN 32
 /* At most three decimals, trailing zeros removed: 5, 5.25, 0.333. */
 char *num_format_score(double score, char buf[NUM_SCORE_LEN]);

@@ -110,25 +110,13 @@ record_str(struct record_out *o, const char *name, const char *value)
 static void
 record_number(struct record_out *o, enum record_type type, double value)
 {
-	char text[40];
-	char t = (char)type;
-	int n;
+	char text[NUM_DOUBLE_LEN];
+	char t = isfinite(value) ? (char)type : (char)RECORD_NULL;
 
-	if (!isfinite(value)) {
-		t = (char)RECORD_NULL;
-		record_append(o, &t, 1);
-		return;
-	}
-	/* The shortest form that reads back as the same number. */
-	for (int digits = 15; digits <= 17; digits++) {
-		double again;
-
-		n = snprintf(text, sizeof(text), "%.*g", digits, value);
-		if (num_parse_double(text, (size_t)n, &again) &&
-		    memcmp(&again, &value, sizeof(again)) == 0)
-			break;
-	}
 	record_append(o, &t, 1);
+	if (!isfinite(value))
+		return;
+	num_format_double(value, text);
 	record_append(o, text, strlen(text));
 }
 

@@ -142,10 +142,10 @@ static void
 control_tick(void *arg)
 {
 	struct control *s = arg;
+	bool more = engine_tick(s->engine, loop_now(s->loop));
 	bool pending = false;
 	double now;
 
-	engine_tick(s->engine, loop_now(s->loop));
 	now = loop_mono(s->loop);
 	for (struct control_client *c = s->clients; c != NULL; c = c->next) {
 		if (c->state != CONTROL_PENDING)
@@ -158,7 +158,7 @@ control_tick(void *arg)
 			pending = true;
 	}
 	if (pending)
-		loop_timer_set(s->tick, CONTROL_CHECK);
+		loop_timer_set(s->tick, more ? 0 : CONTROL_CHECK);
 }
 
 void
@@ -300,8 +300,11 @@ control_input(
 	size_t n;
 
 	(void)conn;
+	/* Nothing more is expected. A client that waits for an answer may have
+	 * half-closed; a watcher that says nothing more has gone. */
 	if (c->state != CONTROL_REQUEST)
-		return (ssize_t)len; /* nothing more is expected */
+		return eof && c->state == CONTROL_WATCHING ? CONN_CLOSE
+							   : (ssize_t)len;
 	nl = memchr(buf, '\n', len);
 	if (nl == NULL)
 		return eof ? CONN_CLOSE : CONN_CONTINUE;

@@ -73,6 +73,8 @@ control_block(struct control_client *c, const struct record *req)
 
 	if (!control_get_addr(c, req))
 		return;
+	if (strchr(record_get_str(req, "address", ""), '/') != NULL)
+		c->scope = c->addr;
 	level = control_get_level(c, req);
 	if (level == NULL)
 		return;
@@ -91,26 +93,35 @@ control_block(struct control_client *c, const struct record *req)
 	engine_block(s->engine, control_pend(c), &b);
 }
 
+/* What the engine takes the address for: an entry of its own goes before its
+ * scope. */
+static void
+control_set_target(struct control_client *c)
+{
+	struct block b;
+
+	if (control_get_block(c->server, &c->addr, &b))
+		c->scope = c->addr;
+}
+
 void
 control_unblock(struct control_client *c, const struct record *req)
 {
 	struct control *s = c->server;
 	char text[ADDR_STRLEN];
-	struct block b;
 
 	if (record_get_num(req, "all", 0) != 0) {
+		c->all = true;
 		snprintf(c->text, sizeof(c->text), "all blocks are lifted");
 		engine_unblock_all(s->engine, control_pend(c));
 		return;
 	}
 	if (!control_get_addr(c, req))
 		return;
-	/* Somebody may have blocked just the address, not its scope. */
-	if (control_get_block(s, &c->addr, &b))
-		c->scope = c->addr;
+	control_set_target(c);
 	snprintf(c->text, sizeof(c->text), "%s is unblocked",
 	    addr_format(&c->scope, text));
-	engine_unblock(s->engine, control_pend(c), &c->scope);
+	engine_unblock(s->engine, control_pend(c), &c->addr);
 }
 
 void
@@ -120,6 +131,10 @@ control_unblock_finish(
 	char text[ADDR_STRLEN], wide[ADDR_STRLEN];
 	struct block b;
 
+	if (result == STORE_NOT_FOUND && c->all) {
+		control_answer(c, "no", "nothing is blocked");
+		return;
+	}
 	if (result == STORE_NOT_FOUND) {
 		addr_format(&c->scope, text);
 		if (control_match_block(c->server, &c->addr, &b))
@@ -141,10 +156,11 @@ control_forgive(struct control_client *c, const struct record *req)
 
 	if (!control_get_addr(c, req))
 		return;
+	control_set_target(c);
 	snprintf(c->text, sizeof(c->text),
 	    "%s is unblocked, its score and strikes are forgotten",
 	    addr_format(&c->scope, text));
-	engine_forgive(c->server->engine, control_pend(c), &c->scope);
+	engine_forgive(c->server->engine, control_pend(c), &c->addr);
 }
 
 void

@@ -73,6 +73,7 @@ struct control_client {
 	struct addr scope;
 	struct score_info info;
 	bool has_info;
+	bool all;	/* unblock */
 	char text[256]; /* what `ok` will say */
 	/* listing */
 	size_t cursor, extra_cursor;

@@ -1,11 +1,11 @@
 /*
  * control_verbs: the commands of the control server, one row each.
  *
- * An address without a length stands for what it is scored under (an IPv6
- * address for its /64, unless configured otherwise); with a length it is meant
- * exactly. So `show`, `block`, `unblock` and `forgive` of a client's address
- * concern what the offences of that client have led to. The allow list takes
- * addresses as they are given.
+ * An address stands for what it is scored under (an IPv6 address for its /64,
+ * unless configured otherwise), so `show`, `block`, `unblock` and `forgive` of
+ * a client's address concern what the offences of that client have led to. To
+ * block exactly one address, write its length. The allow list takes addresses
+ * as they are given.
  */
 #include <stdio.h>
 #include <string.h>
@@ -66,9 +66,7 @@ control_get_addr(struct control_client *c, const struct record *req)
 		    c, "error", "'%.64s' is not an IP address or prefix", text);
 		return false;
 	}
-	c->scope = strchr(text, '/') != NULL
-	    ? c->addr
-	    : engine_scope(c->server->engine, &c->addr);
+	c->scope = engine_scope(c->server->engine, &c->addr);
 	return true;
 }
 

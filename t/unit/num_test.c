@@ -50,6 +50,10 @@ main(void)
 	is_str(num_format_time(1765706317.25, buf), "2025-12-14T09:58:37.250Z",
 	    "with milliseconds");
 	is_str(num_format_time(INFINITY, buf), "never", "for ever");
+	is_str(num_format_double(0.1, buf), "0.1", "no digit too many");
+	is_str(num_format_double(1.0 / 3, buf), "0.3333333333333333",
+	    "and none too few");
+	is_str(num_format_double(-1e300, buf), "-1e+300", "a large number");
 	is_str(num_format_score(5, buf), "5", "whole score");
 	is_str(num_format_score(5.25, buf), "5.25", "decimals");
 	is_str(num_format_score(1.0 / 3, buf), "0.333", "three decimals");
