@@ -172,10 +172,10 @@ entry_find(struct attempts *at, const struct attempt_key *k)
 
 unsigned
 attempts_add(struct attempts *at, const struct attempt_key *k,
-    enum rule_counts counts, unsigned total, double t)
+    enum rule_counts counts, unsigned n, double t)
 {
 	struct entry *e;
-	unsigned add = 1;
+	unsigned add = counts == RULE_COUNTS_EACH ? n : 1;
 
 	while (at->oldest != NONE &&
 	    entry_at(at, at->oldest)->t < t - ATTEMPT_IDLE)
@@ -184,11 +184,11 @@ attempts_add(struct attempts *at, const struct attempt_key *k,
 	if (e == NULL)
 		e = entry_create(at, k);
 	if (e == NULL) /* no memory: the line stands alone */
-		return counts == RULE_COUNTS_TOTAL ? total : 1;
+		return counts == RULE_COUNTS_ONCE ? 1 : n;
 	if (counts == RULE_COUNTS_ONCE)
 		add = e->count == 0;
 	else if (counts == RULE_COUNTS_TOTAL)
-		add = total > e->count ? total - e->count : 0;
+		add = n > e->count ? n - e->count : 0;
 	e->count += add;
 	e->t = t;
 	return add;

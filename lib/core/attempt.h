@@ -5,7 +5,7 @@
  * lost connection, the disconnect with auth=0/1. Per connection (program, pid,
  * client address) and evidence group a tracker keeps how many attempts have
  * been counted. A line adds
- *   each   one attempt
+ *   each   one attempt (or as many as syslog says it was repeated)
  *   once   one, if none has been counted yet
  *   total  what is missing to the number that the line itself gives
  * Connections end with a line of an `end` rule, or are forgotten
@@ -40,10 +40,11 @@ struct attempt_key {
 	struct addr addr;
 };
 
-/* How many attempts this line adds (0 or more); remembers them. `total` is
- * used with RULE_COUNTS_TOTAL. `t` is the line's time. */
+/* How many attempts this line adds (0 or more); remembers them. `n` is the
+ * number of new attempts with RULE_COUNTS_EACH, that of all so far in the
+ * connection with RULE_COUNTS_TOTAL. `t` is the line's time. */
 unsigned attempts_add(struct attempts *, const struct attempt_key *,
-    enum rule_counts counts, unsigned total, double t);
+    enum rule_counts counts, unsigned n, double t);
 /* The connection of this pid, program and address is over: all its evidence
  * is forgotten. key->evidence is ignored. */
 void attempts_end(struct attempts *, const struct attempt_key *);

@@ -280,15 +280,14 @@ new_attempts(struct source *src, const struct logline *line,
     const struct rule_match *m, double t)
 {
 	const struct rule *r = m->rule;
-	unsigned n = m->attempts;
+	unsigned n = r->counts == RULE_COUNTS_EACH ? line->repeat : m->attempts;
 	struct attempt_key k;
 
 	if (r->evidence == 0 && !r->ends)
 		return n;
 	attempt_key_fill(&k, line, m);
 	if (r->evidence != 0)
-		n = attempts_add(source_attempts(src), &k, r->counts,
-		    m->attempts, t);
+		n = attempts_add(source_attempts(src), &k, r->counts, n, t);
 	if (r->ends)
 		attempts_end(source_attempts(src), &k);
 	return n;

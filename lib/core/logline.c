@@ -35,6 +35,84 @@ logline_tag(const char *s, size_t len, struct logline *out)
 	return out->program_len > 0;
 }
 
+/* "[123] " at the start of a message of Exim's. */
+static void
+logline_exim_pid(struct logline *out)
+{
+	const char *close;
+
+	if (out->msg_len < 4 || out->msg[0] != '[')
+		return;
+	close = memchr(out->msg, ']', out->msg_len < 24 ? out->msg_len : 24);
+	if (close == NULL || close + 1 >= out->msg + out->msg_len ||
+	    close[1] != ' ' ||
+	    !num_parse_u64(out->msg + 1, (size_t)(close - out->msg - 1),
+		&out->pid))
+		return;
+	out->msg_len -= (size_t)(close + 2 - out->msg);
+	out->msg = close + 2;
+}
+
+/* Exim's own log: the time is followed by the message. */
+static bool
+logline_exim(const char *p, const char *end, struct logline *out)
+{
+	static const char exim[] = "exim";
+
+	out->host = p;
+	out->host_len = 0;
+	out->tag = out->program = exim;
+	out->tag_len = out->program_len = 4;
+	out->pid = 0;
+	out->msg = p;
+	out->msg_len = (size_t)(end - p);
+	logline_exim_pid(out);
+	return true;
+}
+
+/* Exim through syslog may have its own time (syslog_timestamp) and pid. */
+static void
+logline_exim_syslog(struct logline *out)
+{
+	size_t n;
+
+	if (out->program_len < 4 || memcmp(out->program, "exim", 4) != 0)
+		return;
+	n = logtime_span(out->msg, out->msg_len);
+	if (n > 0 && n < out->msg_len && out->msg[10] == ' ' &&
+	    out->msg[n] == ' ') {
+		out->msg += n + 1;
+		out->msg_len -= n + 1;
+	}
+	logline_exim_pid(out);
+}
+
+/* "message repeated 3 times: [ TEXT]" (rsyslog). No program writes this
+ * itself, and a client cannot write the beginning of a message. */
+static void
+logline_repeat(struct logline *out)
+{
+	static const char head[] = "message repeated ";
+	static const char mid[] = " times: [ ";
+	const char *p = out->msg + sizeof(head) - 1;
+	const char *end = out->msg + out->msg_len;
+	size_t digits = 0;
+	uint64_t n;
+
+	if (out->msg_len < sizeof(head) + sizeof(mid) || end[-1] != ']' ||
+	    memcmp(out->msg, head, sizeof(head) - 1) != 0)
+		return;
+	while (digits < 10 && p[digits] >= '0' && p[digits] <= '9')
+		digits++;
+	if (!num_parse_u64(p, digits, &n) || n == 0 ||
+	    (size_t)(end - p) < digits + sizeof(mid) ||
+	    memcmp(p + digits, mid, sizeof(mid) - 1) != 0)
+		return;
+	out->repeat = n < LOGLINE_REPEAT_MAX ? (unsigned)n : LOGLINE_REPEAT_MAX;
+	out->msg = p + digits + sizeof(mid) - 1;
+	out->msg_len = (size_t)(end - 1 - out->msg);
+}
+
 bool
 logline_parse(const char *line, size_t len, struct logline *out)
 {
@@ -45,14 +123,17 @@ logline_parse(const char *line, size_t len, struct logline *out)
 		return false;
 	out->time = line;
 	out->time_len = n;
+	out->repeat = 1;
 	p += n + 1;
+	if (n >= 19 && line[10] == ' ')
+		return logline_exim(p, end, out);
 	q = memchr(p, ' ', (size_t)(end - p));
 	if (q == NULL || q == p)
 		return false;
 	out->host = p;
 	out->host_len = (size_t)(q - p);
 	p = q + 1;
-	/* The tag ends at the first colon followed by a blank; it has none. */
+	/* The tag ends at the first colon; it has no blank. */
 	n = (size_t)(end - p) < TAG_MAX ? (size_t)(end - p) : TAG_MAX;
 	q = memchr(p, ':', n);
 	if (q == NULL || q == p || memchr(p, ' ', (size_t)(q - p)) != NULL ||
@@ -63,5 +144,9 @@ logline_parse(const char *line, size_t len, struct logline *out)
 		p++;
 	out->msg = p;
 	out->msg_len = (size_t)(end - p);
+	if (out->msg_len > 0 && (*p == 'm' || *p == '2' || *p == '[')) {
+		logline_repeat(out);
+		logline_exim_syslog(out);
+	}
 	return true;
 }

@@ -1,9 +1,14 @@
 /*
  * logline: a log line taken apart: time, host, tag, pid, message.
  *
- *   <time> <host> <tag>[<pid>]: <message>
+ *   <time> <host> <tag>[<pid>]: <message>          syslog, postlogd
+ *   <date> <time> [<zone>] [[<pid>]] <message>   Exim's main and reject log
  *
- * with a time of logtime's forms. The program is the last component of the
+ * with a time of logtime's forms. Exim's own form has neither host nor tag:
+ * its program is "exim". Where Exim writes to syslog with its own time and pid
+ * before the message, they are taken off. "message repeated N times: [ ... ]"
+ * of rsyslog is the message inside, with `repeat` N.
+ * The program is the last component of the
  * tag ("postfix/submission/smtpd" -> "smtpd"). Nothing is copied and nothing
  * is searched for behind the colon: the message is the peer's to a large part.
  */
@@ -13,6 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define LOGLINE_REPEAT_MAX 1000
 
 struct logline {
 	const char *time; /* text of the timestamp */
@@ -24,6 +31,7 @@ struct logline {
 	const char *program; /* inside tag */
 	size_t program_len;
 	uint64_t pid; /* 0 = none */
+	unsigned repeat; /* how often it happened: 1..LOGLINE_REPEAT_MAX */
 	const char *msg;
 	size_t msg_len;
 };
