@@ -195,16 +195,28 @@ attempts_add(struct attempts *at, const struct attempt_key *k,
 }
 
 void
-attempts_end(struct attempts *at, const struct attempt_key *k)
+attempts_take(struct attempts *at, const struct attempt_key *k,
+    attempts_visit *visit, void *ctx)
 {
 	uint32_t *link = bucket_of(at, k);
 
 	while (*link != NONE) {
-		if (same_connection(&entry_at(at, *link)->key, k))
-			entry_remove(at, link);
-		else
+		const struct entry *e = entry_at(at, *link);
+
+		if (!same_connection(&e->key, k)) {
 			link = &entry_at(at, *link)->next;
+			continue;
+		}
+		if (visit != NULL)
+			visit(ctx, &e->key, e->count, e->t);
+		entry_remove(at, link);
 	}
+}
+
+void
+attempts_end(struct attempts *at, const struct attempt_key *k)
+{
+	attempts_take(at, k, NULL, NULL);
 }
 
 size_t

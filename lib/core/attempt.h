@@ -8,6 +8,10 @@
  *   each   one attempt (or as many as syslog says it was repeated)
  *   once   one, if none has been counted yet
  *   total  what is missing to the number that the line itself gives
+ * The tracker also keeps offences of lines that named a queue id instead of a
+ * client: their "connection" is the queue id (its hash as pid, no address),
+ * their evidence the rule.
+ *
  * Connections end with a line of an `end` rule, or are forgotten
  * ATTEMPT_IDLE seconds of log time after their last line.
  *
@@ -40,6 +44,9 @@ struct attempt_key {
 	struct addr addr;
 };
 
+typedef void attempts_visit(void *ctx, const struct attempt_key *,
+    unsigned count, double t);
+
 /* How many attempts this line adds (0 or more); remembers them. `n` is the
  * number of new attempts with RULE_COUNTS_EACH, that of all so far in the
  * connection with RULE_COUNTS_TOTAL. `t` is the line's time. */
@@ -48,11 +55,12 @@ unsigned attempts_add(struct attempts *, const struct attempt_key *,
 /* The connection of this pid, program and address is over: all its evidence
  * is forgotten. key->evidence is ignored. */
 void attempts_end(struct attempts *, const struct attempt_key *);
+/* The same, and tells of each that is forgotten. */
+void attempts_take(struct attempts *, const struct attempt_key *,
+    attempts_visit *, void *ctx);
 size_t attempts_count(const struct attempts *);
 
 /* For the snapshot: every entry, oldest first; and its return. */
-typedef void attempts_visit(void *ctx, const struct attempt_key *,
-    unsigned count, double t);
 void attempts_each(const struct attempts *, attempts_visit *, void *ctx);
 void attempts_restore(struct attempts *, const struct attempt_key *,
     unsigned count, double t);

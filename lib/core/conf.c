@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <libgen.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #include "lib/core/conf_schema.h"
 #include "lib/core/log.h"
 #include "lib/core/num.h"
+#include "lib/core/wordset.h"
 #include "lib/core/xalloc.h"
 
 struct conf_full {
@@ -186,7 +188,7 @@ static const struct {
 	bool titled;
 } sections[] = { { "log", true }, { "level", true }, { "rule", true },
 	{ "score", false }, { "repeat", false }, { "firewall", false },
-	{ "redis", false } };
+	{ "redis", false }, { "tune", true } };
 #define N_SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
 static cfg_t *
@@ -309,6 +311,50 @@ conf_fill_allow(struct conf_full *cf, struct errbuf *err)
 	return rc;
 }
 
+/* The words of a list and of its files; NULL when it is empty. */
+static int
+conf_words(cfg_t *sec, const char *name, struct wordset **out,
+    struct errbuf *err)
+{
+	*out = NULL;
+	for (unsigned i = 0; i < cfg_size(sec, name); i++) {
+		const char *word = cfg_getnstr(sec, name, i);
+
+		if (*out == NULL)
+			*out = wordset_create();
+		if (strncmp(word, "file:", 5) != 0)
+			wordset_add(*out, word);
+		else if (wordset_add_file(*out, word + 5, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+conf_fill_tunes(struct conf_full *cf, struct errbuf *err)
+{
+	for (unsigned i = 0; i < cfg_size(cf->cfg, "tune"); i++) {
+		cfg_t *sec = cfg_getnsec(cf->cfg, "tune", i);
+		const char *weight = conf_str(sec, "weight");
+		const char *field = conf_str(sec, "field");
+		struct wordset *in = NULL, *not_in = NULL;
+		struct errbuf why;
+
+		if (conf_words(sec, "in", &in, &why) == 0 &&
+		    conf_words(sec, "not_in", &not_in, &why) == 0 &&
+		    rules_tune(cf->rules, cfg_title(sec),
+			weight[0] != '\0' ? conf_real(weight) : NAN,
+			field[0] != '\0' ? field : NULL, in, not_in,
+			&why) == 0)
+			continue;
+		wordset_destroy(&in);
+		wordset_destroy(&not_in);
+		return errbuf_set(err, "%s:%d: tune \"%s\": %s", sec->filename,
+		    sec->line, cfg_title(sec), why.text);
+	}
+	return 0;
+}
+
 static int
 conf_fill_rules(struct conf_full *cf, struct errbuf *err)
 {
@@ -318,6 +364,7 @@ conf_fill_rules(struct conf_full *cf, struct errbuf *err)
 	cf->pub.rules = cf->rules;
 	for (unsigned i = 0; i < n; i++) {
 		cfg_t *sec = cfg_getnsec(cf->cfg, "rule", i);
+		const char *field = conf_str(sec, "field");
 		struct errbuf why;
 		struct rule_def def = {
 			.name = cfg_title(sec),
@@ -332,13 +379,19 @@ conf_fill_rules(struct conf_full *cf, struct errbuf *err)
 			.kind = (enum rule_kind)conf_kind(
 			    conf_str(sec, "kind")),
 			.ends = conf_bool(cfg_getstr(sec, "ends")),
+			.field = field[0] != '\0' ? field : NULL,
 		};
 
-		if (rules_add(cf->rules, &def, &why) != 0)
-			return errbuf_set(err, "%s:%d: rule \"%s\": %s",
+		if (conf_words(sec, "in", &def.in, &why) == 0 &&
+		    conf_words(sec, "not_in", &def.not_in, &why) == 0 &&
+		    rules_add(cf->rules, &def, &why) == 0)
+			continue;
+		wordset_destroy(&def.in);
+		wordset_destroy(&def.not_in);
+		return errbuf_set(err, "%s:%d: rule \"%s\": %s",
 			    sec->filename, sec->line, def.name, why.text);
 	}
-	return 0;
+	return conf_fill_tunes(cf, err);
 }
 
 static int

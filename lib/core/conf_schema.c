@@ -52,6 +52,16 @@ check_allow(const char *value, struct errbuf *err)
 }
 
 static int
+check_word(const char *value, struct errbuf *err)
+{
+	if (strncmp(value, "file:", 5) == 0)
+		return check_path(value + 5, err);
+	if (value[0] == '\0' || strpbrk(value, " \t") != NULL)
+		return errbuf_set(err, "'%s' is not a word", value);
+	return 0;
+}
+
+static int
 check_store(const char *value, struct errbuf *err)
 {
 	if (strcmp(value, "embedded") != 0)
@@ -127,9 +137,10 @@ check_counts(const char *value, struct errbuf *err)
 int
 conf_kind(const char *value)
 {
-	static const char *const names[] = { "offence", "fault", "end" };
+	static const char *const names[] = { "offence", "fault", "end",
+		"join" };
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		if (strcmp(value, names[i]) == 0)
 			return i;
 	return -1;
@@ -139,8 +150,8 @@ static int
 check_kind(const char *value, struct errbuf *err)
 {
 	if (conf_kind(value) < 0)
-		return errbuf_set(err, "'%s' is not \"offence\", \"fault\" or "
-				       "\"end\"", value);
+		return errbuf_set(err, "'%s' is not \"offence\", \"fault\", "
+				       "\"end\" or \"join\"", value);
 	return 0;
 }
 
@@ -236,9 +247,26 @@ const struct conf_row conf_rows[] = {
 	{ "rule", "counts", CONF_STRING, "each", 0, 0, true, check_counts,
 	    "how such lines add up: each, once or total" },
 	{ "rule", "kind", CONF_STRING, "offence", 0, 0, true, check_kind,
-	    "offence, fault (of our own server) or end (of a connection)" },
+	    "offence, fault (of our own server), end (of a connection) or "
+	    "join (of a queue id with its client)" },
 	{ "rule", "ends", CONF_BOOL, "false", 0, 0, true, NULL,
 	    "the line also ends the connection" },
+	{ "rule", "field", CONF_STRING, "", 0, 0, true, NULL,
+	    "named group that `in` and `not_in` are about; with _domain "
+	    "appended what stands behind its last @" },
+	{ "rule", "in", CONF_LIST, "{}", 0, 0, true, check_word,
+	    "the rule holds only for these; file:/path" },
+	{ "rule", "not_in", CONF_LIST, "{}", 0, 0, true, check_word,
+	    "the rule does not hold for these; file:/path" },
+
+	{ "tune", "weight", CONF_REAL, "", -1e6, 1e6, true, NULL,
+	    "another weight for a rule; 0 switches it off" },
+	{ "tune", "field", CONF_STRING, "", 0, 0, true, NULL,
+	    "as in a rule" },
+	{ "tune", "in", CONF_LIST, "{}", 0, 0, true, check_word,
+	    "as in a rule" },
+	{ "tune", "not_in", CONF_LIST, "{}", 0, 0, true, check_word,
+	    "as in a rule" },
 };
 const size_t conf_n_rows = sizeof(conf_rows) / sizeof(conf_rows[0]);
 

@@ -274,6 +274,28 @@ attempt_key_fill(struct attempt_key *k, const struct logline *line,
 	k->addr = m->addr;
 }
 
+/* The key of offences that wait for the client of their queue id. */
+static void
+pending_key_fill(struct attempt_key *k, const struct logline *line,
+    const struct rule_match *m)
+{
+	memset(k, 0, sizeof(*k));
+	k->pid = m->queue;
+	k->program = name_intern(line->program, line->program_len);
+	k->evidence = m->rule->name;
+}
+
+static void
+feed_pending(struct source *src, const struct logline *line,
+    const struct rule_match *m, double t)
+{
+	struct attempt_key k;
+
+	pending_key_fill(&k, line, m);
+	attempts_add(source_attempts(src), &k, RULE_COUNTS_EACH, line->repeat,
+	    t);
+}
+
 /* How many attempts this line is about that no line has told of before. */
 static unsigned
 new_attempts(struct source *src, const struct logline *line,
@@ -293,44 +315,85 @@ new_attempts(struct source *src, const struct logline *line,
 	return n;
 }
 
+/* Hands one hit to the store. At most one for each line: its offset is what
+ * makes delivery idempotent. */
+static void
+feed_hit(struct engine *e, struct source *src, const struct offence *o,
+    uint64_t end, double now)
+{
+	struct hit h = { .addr = engine_scope(e, &o->addr), .t = o->t,
+		.weight = o->weight, .rule = o->rule->name,
+		.epoch = source_position(src)->epoch, .offset = end };
+
+	if (engine_is_allowed(e, &o->addr)) {
+		source_stats(src)->allowed += o->attempts;
+		return;
+	}
+	source_stats(src)->scored += o->attempts;
+	store_hit(e->store, &h);
+	if (e->events->offence != NULL)
+		e->events->offence(e->ctx, o);
+	if (store_poll(e->store, now, e->horizon))
+		engine_wake(e);
+}
+
 static void
 feed_offence(struct engine *e, struct source *src, const struct logline *line,
     const struct rule_match *m, uint64_t end, double ref, double now)
 {
 	struct source_stats *st = source_stats(src);
 	double t = line_time(src, line, ref, now);
-	unsigned n = new_attempts(src, line, m, t);
-	struct offence o;
-	struct hit h;
+	struct offence o = { .addr = m->addr, .t = t, .rule = m->rule,
+		.source = source_name(src) };
 
 	st->matched++;
 	if (t > st->last)
 		st->last = t;
-	if (n == 0 || m->rule->weight == 0)
-		return;
-	if (engine_is_allowed(e, &m->addr)) {
-		st->allowed += n;
+	if (!m->has_addr) {
+		feed_pending(src, line, m, t);
 		return;
 	}
-	st->scored += n;
-	h.addr = engine_scope(e, &m->addr);
-	h.t = t;
-	h.weight = m->rule->weight * n;
-	h.rule = m->rule->name;
-	h.epoch = source_position(src)->epoch;
-	h.offset = end;
-	store_hit(e->store, &h);
-	if (e->events->offence != NULL) {
-		o.addr = m->addr;
-		o.t = t;
-		o.weight = h.weight;
-		o.attempts = n;
-		o.rule = m->rule;
-		o.source = source_name(src);
-		e->events->offence(e->ctx, &o);
-	}
-	if (store_poll(e->store, now, e->horizon))
-		engine_wake(e);
+	o.attempts = new_attempts(src, line, m, t);
+	o.weight = m->rule->weight * o.attempts;
+	if (o.weight != 0)
+		feed_hit(e, src, &o, end, now);
+}
+
+/* What a join finds: the sum of all offences of one queue id. */
+struct joined {
+	const struct rules *rules;
+	struct offence offence;
+};
+
+static void
+join_one(void *ctx, const struct attempt_key *k, unsigned count, double t)
+{
+	struct joined *j = ctx;
+	const struct rule *r = rules_find(j->rules, k->evidence);
+
+	(void)t;
+	if (r == NULL || r->weight == 0)
+		return;
+	j->offence.rule = r;
+	j->offence.attempts += count;
+	j->offence.weight += r->weight * count;
+}
+
+/* The line says whose message a queue id is. */
+static void
+feed_join(struct engine *e, struct source *src, const struct logline *line,
+    const struct rule_match *m, uint64_t end, double ref, double now)
+{
+	struct joined j = { .rules = e->conf->rules,
+		.offence = { .addr = m->addr, .source = source_name(src) } };
+	struct attempt_key k;
+
+	pending_key_fill(&k, line, m);
+	attempts_take(source_attempts(src), &k, join_one, &j);
+	if (j.offence.attempts == 0)
+		return;
+	j.offence.t = line_time(src, line, ref, now);
+	feed_hit(e, src, &j.offence, end, now);
 }
 
 void
@@ -376,6 +439,9 @@ engine_feed(struct engine *e, struct source *src, const char *text, size_t len,
 		attempt_key_fill(&k, &line, &m);
 		attempts_end(source_attempts(src), &k);
 		return;
+	case RULE_JOIN:
+		feed_join(e, src, &line, &m, end, ref, now);
+		return;
 	case RULE_OFFENCE:
 		feed_offence(e, src, &line, &m, end, ref, now);
 		return;
@@ -400,10 +466,13 @@ explain_verdict(struct engine *e, struct explanation *x)
 		return "server fault";
 	case RULE_END:
 		return "end of connection";
+	case RULE_JOIN:
+		return "queue id joined";
 	case RULE_OFFENCE:
 		break;
 	}
-	x->allowed = engine_is_allowed(e, &x->match.addr);
+	x->allowed = x->match.has_addr &&
+	    engine_is_allowed(e, &x->match.addr);
 	return x->allowed ? "allow list" : "offence";
 }
 

@@ -90,7 +90,8 @@ struct explanation {
 	struct rule_match match;
 	bool allowed;
 	const char *verdict; /* static: "offence", "own refusal", "server
-				fault", "end of connection", "no match",
+				fault", "end of connection", "queue id joined",
+				"no match",
 				"limit", "no header", "allow list" */
 };
 void engine_explain(struct engine *, struct source *, const char *line,

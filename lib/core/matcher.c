@@ -13,6 +13,7 @@
 #include "lib/core/num.h"
 #include "lib/core/pattern.h"
 #include "lib/core/rules.h"
+#include "lib/core/wordset.h"
 #include "lib/core/xalloc.h"
 
 #define PROGRAM_SLOTS 256u
@@ -318,10 +319,32 @@ failures_of(const struct pattern_match *pm, unsigned *out)
 }
 
 enum tried { TRIED_FIRST, TRIED_LITERAL, TRIED_PATTERN, TRIED_ADDRESS,
-	TRIED_LIMIT, TRIED_MATCH };
+	TRIED_LIST, TRIED_LIMIT, TRIED_MATCH };
 
 static const char *const tried_names[] = { "first byte", "literal", "pattern",
-	"address", "limit", "match" };
+	"address", "list", "limit", "match" };
+
+/* Is the rule's field in its list, and not in the other? */
+static bool
+field_allows(const struct matcher *m, const struct rule *r, const char *msg)
+{
+	struct pattern_span s = pattern_taken(m->scratch, r->field, msg);
+	const char *at;
+
+	if (s.ptr != NULL && r->field_domain) {
+		at = memrchr(s.ptr, '@', s.len);
+		if (at == NULL) {
+			s.ptr = NULL;
+		} else {
+			s.len -= (size_t)(at + 1 - s.ptr);
+			s.ptr = at + 1;
+		}
+	}
+	if (s.ptr == NULL)
+		return r->in == NULL;
+	return (r->in == NULL || wordset_has(r->in, s.ptr, s.len)) &&
+	    (r->not_in == NULL || !wordset_has(r->not_in, s.ptr, s.len));
+}
 
 /* Does the pattern match, and hold what the rule needs? */
 static enum tried
@@ -347,6 +370,11 @@ candidate_try(struct matcher *m, const struct candidate *c, const char *msg,
 		return TRIED_ADDRESS;
 	if (!out->has_addr && pattern_has_addr(c->rule->pattern))
 		return TRIED_ADDRESS;
+	out->has_queue = pm.queue.ptr != NULL;
+	if (out->has_queue)
+		out->queue = logpos_hash(pm.queue.ptr, pm.queue.len);
+	if (c->rule->field > 0 && !field_allows(m, c->rule, msg))
+		return TRIED_LIST;
 	out->attempts = 1;
 	if (c->rule->counts == RULE_COUNTS_TOTAL &&
 	    (pm.ok.ptr == NULL || pm.attempts.ptr == NULL ||

@@ -29,7 +29,7 @@
 struct pattern {
 	pcre2_code *code;
 	int addr[PATTERN_ADDRS]; /* group numbers, 0 = no more */
-	int ok, attempts;
+	int ok, attempts, queue;
 	uint64_t first[4];
 	char *literals[PATTERN_LITERALS + 1];
 };
@@ -37,6 +37,7 @@ struct pattern {
 struct pattern_scratch {
 	pcre2_match_data *data;
 	pcre2_match_context *context;
+	int taken; /* groups set by the last match, and one */
 };
 
 #define ADDR "(?<addr>[0-9A-Fa-f:.]{2,45})"
@@ -48,6 +49,7 @@ static const struct {
 	{ "{addr}", ADDR },
 	{ "{client}", "[^][\\s]{1,255}\\[" ADDR "\\]" PORT },
 	{ "{bracketed}", "\\[" ADDR "\\]" PORT },
+	{ "{queue}", "(?<queue>[0-9A-Za-z]{5,20})" },
 	{ "{queueid}", "(?:NOQUEUE|[0-9A-Za-z]{5,20})" },
 	{ "{reply}", "[45]\\d\\d(?: [45]\\.\\d{1,3}\\.\\d{1,3})?" },
 };
@@ -321,9 +323,10 @@ pattern_create(const char *text, struct errbuf *err)
 	}
 	if (pattern_groups(p->code, "addr", p->addr, PATTERN_ADDRS) < 0 ||
 	    pattern_groups(p->code, "ok", &p->ok, 1) < 0 ||
-	    pattern_groups(p->code, "attempts", &p->attempts, 1) < 0) {
-		errbuf_set(err, "more than %d groups 'addr', or one of 'ok' "
-				"and 'attempts' twice", PATTERN_ADDRS);
+	    pattern_groups(p->code, "attempts", &p->attempts, 1) < 0 ||
+	    pattern_groups(p->code, "queue", &p->queue, 1) < 0) {
+		errbuf_set(err, "more than %d groups 'addr', or one of 'ok', "
+				"'attempts' and 'queue' twice", PATTERN_ADDRS);
 		goto fail;
 	}
 	/* Where there is no JIT the interpreter does the same, slower. */
@@ -359,6 +362,21 @@ bool
 pattern_has_attempts(const struct pattern *p)
 {
 	return p->ok > 0 && p->attempts > 0;
+}
+
+bool
+pattern_has_queue(const struct pattern *p)
+{
+	return p->queue > 0;
+}
+
+int
+pattern_field(const struct pattern *p, const char *name)
+{
+	int group = 0;
+
+	(void)pattern_groups(p->code, name, &group, 1);
+	return group;
 }
 
 void
@@ -413,6 +431,13 @@ span_of(const char *subject, const PCRE2_SIZE *ovector, int rc, int group)
 	return s;
 }
 
+struct pattern_span
+pattern_taken(const struct pattern_scratch *s, int group, const char *subject)
+{
+	return span_of(subject, pcre2_get_ovector_pointer(s->data), s->taken,
+	    group);
+}
+
 enum pattern_result
 pattern_match(const struct pattern *p, struct pattern_scratch *s,
     const char *subject, size_t len, struct pattern_match *out)
@@ -432,5 +457,7 @@ pattern_match(const struct pattern *p, struct pattern_scratch *s,
 		out->addr = span_of(subject, ovector, rc, p->addr[i]);
 	out->ok = span_of(subject, ovector, rc, p->ok);
 	out->attempts = span_of(subject, ovector, rc, p->attempts);
+	out->queue = span_of(subject, ovector, rc, p->queue);
+	s->taken = rc;
 	return PATTERN_YES;
 }

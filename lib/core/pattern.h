@@ -9,10 +9,12 @@
  *   {client}     name[{addr}] or name[{addr}]:port, as Postfix writes it
  *   {bracketed}  [{addr}] or [{addr}]:port, as postscreen writes it
  *   {queueid}    NOQUEUE or a queue id
+ *   {queue}      (?<queue>...): a queue id that joins lines
  *   {reply}      a 4xx or 5xx code, with or without an enhanced status code
  *
  * Named groups with a meaning: addr (the first that took part, where several
- * alternatives have one); ok and attempts (numbers).
+ * alternatives have one); ok and attempts (numbers); queue. Others are fields
+ * that a rule may restrict to lists.
  */
 #ifndef MXW_PATTERN_H
 #define MXW_PATTERN_H
@@ -31,7 +33,7 @@ struct pattern_span {
 };
 
 struct pattern_match {
-	struct pattern_span addr, ok, attempts;
+	struct pattern_span addr, ok, attempts, queue;
 };
 
 enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_LIMIT };
@@ -42,6 +44,9 @@ void pattern_destroy(struct pattern **);
 bool pattern_has_addr(const struct pattern *);
 /* Is it (?<ok>) and (?<attempts>)? */
 bool pattern_has_attempts(const struct pattern *);
+bool pattern_has_queue(const struct pattern *);
+/* The number of a named group, 0 if there is none of this name. */
+int pattern_field(const struct pattern *, const char *name);
 /* Which bytes can be the first of a match: 256 bits. */
 void pattern_first(const struct pattern *, uint64_t bits[4]);
 /* Literal strings that every match holds, longest first; NULL behind the
@@ -51,6 +56,10 @@ const char *const *pattern_literals(const struct pattern *);
 /* Working memory of matches; one per thread, for any pattern. */
 struct pattern_scratch *pattern_scratch_create(void);
 void pattern_scratch_destroy(struct pattern_scratch **);
+
+/* What a group (of pattern_field()) took in the last match. */
+struct pattern_span pattern_taken(const struct pattern_scratch *, int group,
+    const char *subject);
 
 enum pattern_result pattern_match(const struct pattern *,
     struct pattern_scratch *, const char *subject, size_t len,

@@ -10,6 +10,7 @@
 
 #include "lib/core/errbuf.h"
 #include "lib/core/pattern.h"
+#include "lib/core/wordset.h"
 #include "lib/core/xalloc.h"
 
 struct rules {
@@ -23,6 +24,8 @@ static void
 rule_destroy(struct rule *r)
 {
 	pattern_destroy(&r->pattern);
+	wordset_destroy(&r->in);
+	wordset_destroy(&r->not_in);
 	free(r->programs);
 	free(r);
 }
@@ -121,7 +124,18 @@ rules_check(const struct rules *rs, const struct rule_def *def,
 static int
 rule_check_groups(const struct rule *r, struct errbuf *err)
 {
-	if (r->kind != RULE_FAULT && !pattern_has_addr(r->pattern))
+	bool addr = pattern_has_addr(r->pattern);
+	bool queue = pattern_has_queue(r->pattern);
+
+	if (r->kind == RULE_JOIN && !(addr && queue))
+		return errbuf_set(err, "a join needs both an address and "
+				       "{queue}");
+	if (r->kind == RULE_OFFENCE && queue && !addr &&
+	    (r->evidence != 0 || r->counts != RULE_COUNTS_EACH))
+		return errbuf_set(err, "a rule that captures a queue id instead "
+				       "of an address has no evidence");
+	if (r->kind != RULE_FAULT && !addr &&
+	    !(r->kind == RULE_OFFENCE && queue))
 		return errbuf_set(err, "the pattern captures no address "
 				       "({client}, {bracketed} or {addr})");
 	if (r->counts == RULE_COUNTS_TOTAL && !pattern_has_attempts(r->pattern))
@@ -131,6 +145,60 @@ rule_check_groups(const struct rule *r, struct errbuf *err)
 	    r->kind == RULE_OFFENCE && r->counts == RULE_COUNTS_ONCE)
 		return errbuf_set(err, "counts = \"once\" needs evidence");
 	return 0;
+}
+
+/* Limits the rule to what its field is, or is not. */
+static int
+rule_limit(struct rule *r, const char *field, struct wordset *in,
+    struct wordset *not_in, struct errbuf *err)
+{
+	static const char domain[] = "_domain";
+	size_t len = strlen(field), d = sizeof(domain) - 1;
+	bool of_domain = len > d && strcmp(field + len - d, domain) == 0;
+	char *name = x_strndup(field, of_domain ? len - d : len);
+	int group = pattern_field(r->pattern, name);
+
+	free(name);
+	if (group == 0)
+		return errbuf_set(err, "the pattern has no field '%s'", field);
+	if (in == NULL && not_in == NULL)
+		return errbuf_set(err, "a field needs `in` or `not_in`");
+	wordset_destroy(&r->in);
+	wordset_destroy(&r->not_in);
+	r->field = group;
+	r->field_domain = of_domain;
+	r->in = in;
+	r->not_in = not_in;
+	return 0;
+}
+
+int
+rules_tune(struct rules *rs, const char *name, double weight,
+    const char *field, struct wordset *in, struct wordset *not_in,
+    struct errbuf *err)
+{
+	name_id id = name_intern_str(name);
+	struct rule *r = NULL;
+
+	for (size_t i = 1; i < rs->count && r == NULL; i++)
+		if (rs->rules[i]->name == id)
+			r = rs->rules[i];
+	if (r == NULL)
+		return errbuf_set(err, "there is no rule of this name");
+	if (field != NULL && rule_limit(r, field, in, not_in, err) != 0)
+		return -1;
+	if (!isnan(weight))
+		r->weight = weight;
+	return 0;
+}
+
+const struct rule *
+rules_find(const struct rules *rs, name_id name)
+{
+	for (size_t i = 1; i < rs->count; i++)
+		if (rs->rules[i]->name == name)
+			return rs->rules[i];
+	return NULL;
 }
 
 int
@@ -152,7 +220,9 @@ rules_add(struct rules *rs, const struct rule_def *def, struct errbuf *err)
 	for (size_t i = 0; i < def->n_programs; i++)
 		r->programs[i] = name_intern_str(def->programs[i]);
 	r->pattern = pattern_create(def->pattern, err);
-	if (r->pattern == NULL || rule_check_groups(r, err) != 0) {
+	if (r->pattern == NULL || rule_check_groups(r, err) != 0 ||
+	    (def->field != NULL && rule_limit(r, def->field, def->in,
+				       def->not_in, err) != 0)) {
 		rule_destroy(r);
 		return -1;
 	}

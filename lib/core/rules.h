@@ -8,6 +8,8 @@
  *            also as evidence, never scored; stands before the rules it guards
  *            against
  *   end      the connection is over: forgets what `attempt` knows about it
+ *   join     tells whose message a queue id is: offences of lines that gave
+ *            only the queue id are scored now
  * The first rule that matches, in the order of the configuration, decides.
  *
  * Our own refusals come back in the log. A built-in rule before all others
@@ -33,11 +35,12 @@
 
 struct errbuf;
 struct pattern;
+struct wordset;
 
 #define RULES_LINE_MAX 8192 /* longer messages are cut for matching */
 #define RULES_SETS_MAX 64
 
-enum rule_kind { RULE_OFFENCE, RULE_FAULT, RULE_END, RULE_OWN };
+enum rule_kind { RULE_OFFENCE, RULE_FAULT, RULE_END, RULE_JOIN, RULE_OWN };
 
 /* How lines of one connection with the same evidence add up; see attempt.h. */
 enum rule_counts { RULE_COUNTS_EACH, RULE_COUNTS_ONCE, RULE_COUNTS_TOTAL };
@@ -54,6 +57,12 @@ struct rule_def {
 	enum rule_counts counts;
 	enum rule_kind kind; /* not RULE_OWN */
 	bool ends; /* an offence whose line also ends the connection */
+	/* The rule holds only if this named group ("user", or "user_domain" for
+	 * what stands behind the last '@') is in the one list and not in the
+	 * other; NULL = no such limit. Taken over by rules_add() if it
+	 * succeeds. */
+	const char *field;
+	struct wordset *in, *not_in;
 };
 
 struct rule {
@@ -67,6 +76,9 @@ struct rule {
 	size_t n_programs;
 	name_id *programs;
 	struct pattern *pattern;
+	int field; /* group number, 0 = no limit */
+	bool field_domain;
+	struct wordset *in, *not_in;
 };
 
 struct rules;
@@ -76,6 +88,13 @@ void rules_destroy(struct rules **);
 /* Compiles and appends. -1 and a reason. */
 int rules_add(struct rules *, const struct rule_def *, struct errbuf *);
 size_t rules_count(const struct rules *);
+/* NULL if there is none of this name. */
+const struct rule *rules_find(const struct rules *, name_id name);
+/* Changes a rule: its weight, unless NAN; its limits, unless field is NULL
+ * (taken over on success). -1 and a reason. */
+int rules_tune(struct rules *, const char *name, double weight,
+    const char *field, struct wordset *in, struct wordset *not_in,
+    struct errbuf *);
 size_t rules_set_count(const struct rules *);
 const struct rule *rules_nth(const struct rules *, size_t n);
 /* The bit of a set by name; 0 when no rule belongs to it. */
@@ -94,6 +113,8 @@ struct rule_match {
 	const struct rule *rule;
 	struct addr addr; /* host address, when has_addr */
 	bool has_addr;
+	bool has_queue;
+	uint64_t queue; /* hash of the queue id, when has_queue */
 	unsigned attempts; /* RULE_COUNTS_TOTAL: failures in this connection;
 			      else 1 */
 };
@@ -109,7 +130,7 @@ enum rules_result matcher_match(struct matcher *, const struct logline *,
 
 /* explain: as above, and one call for each rule of the line's program, in
  * order, also behind the one that decides. `why` is static: "match", "first
- * byte", "literal", "pattern", "address", "limit". */
+ * byte", "literal", "pattern", "address", "list", "limit". */
 typedef void rules_tried(void *ctx, const struct rule *, const char *why);
 enum rules_result matcher_explain(struct matcher *, const struct logline *,
     struct rule_match *out, rules_tried *tried, void *ctx);

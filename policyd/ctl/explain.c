@@ -45,6 +45,8 @@ explain_kind(enum rule_kind kind)
 		return "server fault";
 	case RULE_END:
 		return "end of connection";
+	case RULE_JOIN:
+		return "queue id joined";
 	case RULE_OWN:
 		return "own refusal";
 	}
