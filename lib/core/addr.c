@@ -108,11 +108,25 @@ addr_parse(const char *s, size_t len, struct addr *out)
 	return true;
 }
 
+/* What inet_ntop(3) writes, without its sprintf(3): every refusal has one. */
+static void
+addr_format_v4(const uint8_t b[4], char *out)
+{
+	for (int i = 0; i < 4; i++) {
+		if (b[i] >= 100)
+			*out++ = (char)('0' + b[i] / 100);
+		if (b[i] >= 10)
+			*out++ = (char)('0' + b[i] / 10 % 10);
+		*out++ = (char)('0' + b[i] % 10);
+		*out++ = i < 3 ? '.' : '\0';
+	}
+}
+
 char *
 addr_format(const struct addr *a, char buf[ADDR_STRLEN])
 {
 	if (addr_is_v4(a))
-		inet_ntop(AF_INET, a->b + 12, buf, ADDR_STRLEN);
+		addr_format_v4(a->b + 12, buf);
 	else
 		inet_ntop(AF_INET6, a->b, buf, ADDR_STRLEN);
 	if (a->plen < 128) {
@@ -184,5 +198,6 @@ addr_hash(const struct addr *a, uint64_t seed)
 
 	memcpy(&hi, a->b, 8);
 	memcpy(&lo, a->b + 8, 8);
-	return addr_mix(addr_mix(hi ^ seed) + lo + a->plen * 0x9e3779b97f4a7c15u);
+	return addr_mix(
+	    addr_mix(hi ^ seed) + lo + a->plen * 0x9e3779b97f4a7c15u);
 }

@@ -501,10 +501,10 @@ verdict_block(struct engine *e, double now, struct verdict *out)
 		.address = addr_format(&out->addr, address),
 		.rule = name_text(out->block.rule),
 		.level = name_text(out->block.level),
-		.until = num_format_time(out->block.until, until),
 	};
 	int level = level_find(e->conf->levels, e->conf->n_levels,
 	    out->block.level);
+	const char *tmpl;
 
 	if (level < 0) {
 		log_limited(&e->limit_level, now, MSG_WARNING,
@@ -517,8 +517,11 @@ verdict_block(struct engine *e, double now, struct verdict *out)
 		out->dry = true;
 		return;
 	}
-	out->action_len = policy_format_action(e->conf->levels[level].action,
-	    &args, e->action);
+	tmpl = e->conf->levels[level].action;
+	/* Calendar arithmetic costs more than all the rest. */
+	if (strstr(tmpl, "{until}") != NULL)
+		args.until = num_format_time(out->block.until, until);
+	out->action_len = policy_format_action(tmpl, &args, e->action);
 	out->action = e->action;
 	out->dunno = false;
 }

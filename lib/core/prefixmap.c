@@ -6,17 +6,23 @@
  * with each change; an entry is in exactly one of them at any time. The seed
  * is fixed per map: it only has to differ between processes, and the addresses
  * that get in have been scored first.
+ *
+ * A byte for each bucket has a bit set for each entry in its chain, chosen by
+ * the entry's hash. Most lookups are for addresses that are not in the map,
+ * and this byte ends nearly all of them: with a million entries it is in the
+ * processor's cache, where the buckets and entries are not.
  */
 #include "lib/core/prefixmap.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/core/log.h"
 #include "lib/core/pool.h"
 #include "lib/core/xalloc.h"
 
 #define MAP_MIN_BUCKETS 64u
-#define MAP_MOVES 8 /* buckets moved with each change */
+#define MAP_MOVES 8   /* buckets moved with each change */
 #define MAP_FREE 0xff /* plen of an unused entry */
 
 struct entry {
@@ -25,16 +31,21 @@ struct entry {
 	uint8_t plen;
 };
 
+struct table {
+	uint32_t *heads; /* of the chains; NULL = no such table */
+	uint8_t *tags;	 /* which entries may be in the chain */
+	uint32_t n;	 /* a power of two */
+};
+
 struct prefixmap {
 	struct pool entries;
 	uint32_t end;  /* ids ever used */
 	uint32_t free; /* head of free entries, or NONE */
 	size_t count;
 
-	uint32_t *buckets;
-	uint32_t n_buckets; /* a power of two */
-	uint32_t *old;	    /* half the size, while growing; else NULL */
-	uint32_t moved;	    /* buckets of old[] already moved */
+	struct table table;
+	struct table old; /* half the size, while growing */
+	uint32_t moved;	  /* buckets of `old` already moved */
 
 	uint64_t seed;
 	uint32_t n_plen[2][129]; /* entries per length: IPv6, IPv4 */
@@ -54,14 +65,29 @@ entry_key(const struct entry *e, struct addr *out)
 	out->plen = e->plen;
 }
 
-static uint32_t *
-buckets_create(uint32_t n)
+static bool
+table_create(struct table *t, uint32_t n)
 {
-	uint32_t *b = malloc(n * sizeof(*b));
+	t->n = n;
+	t->heads = malloc(n * sizeof(*t->heads));
+	t->tags = calloc(n, 1);
+	if (t->heads == NULL || t->tags == NULL) {
+		free(t->heads);
+		free(t->tags);
+		t->heads = NULL;
+		return false;
+	}
+	memset(t->heads, 0xff, n * sizeof(*t->heads));
+	return true;
+}
 
-	if (b != NULL)
-		memset(b, 0xff, n * sizeof(*b));
-	return b;
+static void
+table_free(struct table *t)
+{
+	free(t->heads);
+	free(t->tags);
+	t->heads = NULL;
+	t->tags = NULL;
 }
 
 struct prefixmap *
@@ -71,9 +97,8 @@ prefixmap_create(void)
 
 	pool_init(&pm->entries, sizeof(struct entry));
 	pm->free = PREFIXMAP_NONE;
-	pm->n_buckets = MAP_MIN_BUCKETS;
-	pm->buckets = x_calloc(pm->n_buckets, sizeof(*pm->buckets));
-	memset(pm->buckets, 0xff, pm->n_buckets * sizeof(*pm->buckets));
+	if (!table_create(&pm->table, MAP_MIN_BUCKETS))
+		log_fatal("out of memory");
 	/* Where the allocator put it is random enough; see above. */
 	pm->seed = (uint64_t)(uintptr_t)pm * 0x9e3779b97f4a7c15u;
 	return pm;
@@ -87,40 +112,55 @@ prefixmap_destroy(struct prefixmap **pmp)
 	if (pm == NULL)
 		return;
 	pool_clear(&pm->entries);
-	free(pm->buckets);
-	free(pm->old);
+	table_free(&pm->table);
+	table_free(&pm->old);
 	free(pm);
 	*pmp = NULL;
 }
 
 /* The bucket that holds this hash now. */
-static uint32_t *
-bucket_of(const struct prefixmap *pm, uint64_t hash)
+static const struct table *
+map_bucket(const struct prefixmap *pm, uint64_t hash, uint32_t *i_r)
 {
-	if (pm->old != NULL) {
-		uint32_t i = (uint32_t)hash & (pm->n_buckets / 2 - 1);
-
-		if (i >= pm->moved)
-			return &pm->old[i];
+	if (pm->old.heads != NULL) {
+		*i_r = (uint32_t)hash & (pm->old.n - 1);
+		if (*i_r >= pm->moved)
+			return &pm->old;
 	}
-	return &pm->buckets[(uint32_t)hash & (pm->n_buckets - 1)];
+	*i_r = (uint32_t)hash & (pm->table.n - 1);
+	return &pm->table;
+}
+
+/* The bit of an entry in its bucket's tag. */
+static uint8_t
+hash_tag(uint64_t hash)
+{
+	return (uint8_t)(1u << (hash >> 61));
+}
+
+static uint64_t
+entry_hash(const struct prefixmap *pm, const struct entry *e)
+{
+	struct addr key;
+
+	entry_key(e, &key);
+	return addr_hash(&key, pm->seed);
 }
 
 static void
-bucket_move(struct prefixmap *pm, uint32_t i)
+map_move_bucket(struct prefixmap *pm, uint32_t i)
 {
-	uint32_t id = pm->old[i];
+	uint32_t id = pm->old.heads[i];
 
 	while (id != PREFIXMAP_NONE) {
 		struct entry *e = entry_at(pm, id);
-		uint32_t next = e->next, *to;
-		struct addr key;
+		const uint32_t next = e->next;
+		const uint64_t hash = entry_hash(pm, e);
+		const uint32_t to = (uint32_t)hash & (pm->table.n - 1);
 
-		entry_key(e, &key);
-		to = &pm->buckets[(uint32_t)addr_hash(&key, pm->seed) &
-		    (pm->n_buckets - 1)];
-		e->next = *to;
-		*to = id;
+		e->next = pm->table.heads[to];
+		pm->table.heads[to] = id;
+		pm->table.tags[to] |= hash_tag(hash);
 		id = next;
 	}
 }
@@ -129,35 +169,30 @@ bucket_move(struct prefixmap *pm, uint32_t i)
 static void
 map_grow(struct prefixmap *pm)
 {
-	uint32_t half = pm->n_buckets / 2;
+	if (pm->old.heads == NULL) {
+		struct table t;
 
-	if (pm->old == NULL) {
-		uint32_t *b;
-
-		if (pm->count < pm->n_buckets || pm->n_buckets > UINT32_MAX / 4)
-			return;
-		b = buckets_create(pm->n_buckets * 2);
-		if (b == NULL)
-			return; /* longer chains do as well */
-		pm->old = pm->buckets;
-		pm->buckets = b;
-		pm->n_buckets *= 2;
+		if (pm->count < pm->table.n || pm->table.n > UINT32_MAX / 4 ||
+		    !table_create(&t, pm->table.n * 2))
+			return; /* without memory longer chains do as well */
+		pm->old = pm->table;
+		pm->table = t;
 		pm->moved = 0;
 		return;
 	}
-	for (int i = 0; i < MAP_MOVES && pm->moved < half; i++)
-		bucket_move(pm, pm->moved++);
-	if (pm->moved == half) {
-		free(pm->old);
-		pm->old = NULL;
-	}
+	for (int i = 0; i < MAP_MOVES && pm->moved < pm->old.n; i++)
+		map_move_bucket(pm, pm->moved++);
+	if (pm->moved == pm->old.n)
+		table_free(&pm->old);
 }
 
 /* The link that points to the entry, or the chain's end. */
 static uint32_t *
-map_find(const struct prefixmap *pm, const struct addr *a)
+map_find(const struct prefixmap *pm, const struct addr *a, uint64_t hash)
 {
-	uint32_t *link = bucket_of(pm, addr_hash(a, pm->seed));
+	uint32_t i;
+	const struct table *t = map_bucket(pm, hash, &i);
+	uint32_t *link = &t->heads[i];
 
 	while (*link != PREFIXMAP_NONE) {
 		struct entry *e = entry_at(pm, *link);
@@ -167,6 +202,37 @@ map_find(const struct prefixmap *pm, const struct addr *a)
 		link = &e->next;
 	}
 	return link;
+}
+
+/* The entry, or NONE, most often without a look at the chain. */
+static uint32_t
+map_lookup(const struct prefixmap *pm, const struct addr *a)
+{
+	const uint64_t hash = addr_hash(a, pm->seed);
+	uint32_t i;
+	const struct table *t = map_bucket(pm, hash, &i);
+
+	__builtin_prefetch(&t->heads[i]);
+	if ((t->tags[i] & hash_tag(hash)) == 0)
+		return PREFIXMAP_NONE;
+	return *map_find(pm, a, hash);
+}
+
+/* Sets the tag anew after an entry has left the chain. */
+static void
+map_retag(struct prefixmap *pm, uint64_t hash)
+{
+	uint32_t i;
+	const struct table *t = map_bucket(pm, hash, &i);
+	uint8_t tag = 0;
+
+	for (uint32_t id = t->heads[i]; id != PREFIXMAP_NONE;) {
+		const struct entry *e = entry_at(pm, id);
+
+		tag |= hash_tag(entry_hash(pm, e));
+		id = e->next;
+	}
+	t->tags[i] = tag;
 }
 
 static void
@@ -185,7 +251,8 @@ map_count_plen(struct prefixmap *pm, const struct addr *a, int by)
 uint32_t
 prefixmap_add(struct prefixmap *pm, const struct addr *a)
 {
-	uint32_t *link = map_find(pm, a), id = *link;
+	const uint64_t hash = addr_hash(a, pm->seed);
+	uint32_t *link = map_find(pm, a, hash), id = *link, i;
 	struct entry *e;
 
 	if (id != PREFIXMAP_NONE)
@@ -205,6 +272,7 @@ prefixmap_add(struct prefixmap *pm, const struct addr *a)
 	e->plen = a->plen;
 	e->next = PREFIXMAP_NONE;
 	*link = id;
+	map_bucket(pm, hash, &i)->tags[i] |= hash_tag(hash);
 	pm->count++;
 	map_count_plen(pm, a, 1);
 	map_grow(pm);
@@ -214,19 +282,21 @@ prefixmap_add(struct prefixmap *pm, const struct addr *a)
 uint32_t
 prefixmap_get(const struct prefixmap *pm, const struct addr *a)
 {
-	return *map_find(pm, a);
+	return map_lookup(pm, a);
 }
 
 uint32_t
 prefixmap_del(struct prefixmap *pm, const struct addr *a)
 {
-	uint32_t *link = map_find(pm, a), id = *link;
+	const uint64_t hash = addr_hash(a, pm->seed);
+	uint32_t *link = map_find(pm, a, hash), id = *link;
 	struct entry *e;
 
 	if (id == PREFIXMAP_NONE)
 		return PREFIXMAP_NONE;
 	e = entry_at(pm, id);
 	*link = e->next;
+	map_retag(pm, hash);
 	map_count_plen(pm, a, -1);
 	e->plen = MAP_FREE;
 	e->next = pm->free;
@@ -260,7 +330,7 @@ prefixmap_match(const struct prefixmap *pm, const struct addr *host,
 
 	while ((plen = plen_below(pm, v4, plen)) >= 0) {
 		struct addr key = addr_mask(host, (unsigned)plen);
-		uint32_t id = *map_find(pm, &key);
+		uint32_t id = map_lookup(pm, &key);
 
 		if (id != PREFIXMAP_NONE) {
 			if (plen_r != NULL)
