@@ -21,21 +21,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/core/conf_full.h"
 #include "lib/core/conf_schema.h"
 #include "lib/core/log.h"
 #include "lib/core/num.h"
-#include "lib/core/wordset.h"
 #include "lib/core/xalloc.h"
 
-struct conf_full {
-	struct conf pub; /* first */
-	cfg_t *cfg;	 /* owns the strings */
-	struct rules *rules;
-	void **allocs;
-	size_t n_allocs;
-};
-
 static struct errbuf *parse_error; /* of the parse under way */
+static bool parse_trusted;
 
 /* Keeps the first message, with file and line. */
 static void __attribute__((format(printf, 2, 0)))
@@ -94,8 +87,9 @@ conf_validate_section(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
+/* Is it a file? And, where that matters, one that only root can write? */
 static bool
-is_regular(const char *path)
+is_readable(const char *path)
 {
 	struct stat st;
 
@@ -105,7 +99,20 @@ is_regular(const char *path)
 		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
 		return false;
 	}
+	if (parse_trusted && (st.st_uid != 0 || (st.st_mode & 022) != 0)) {
+		errno = EPERM;
+		return false;
+	}
 	return true;
+}
+
+/* What is wrong, for errno as is_readable() leaves it. */
+static const char *
+not_readable(void)
+{
+	return errno == EPERM && parse_trusted
+	    ? "must belong to root and be writable by nobody else"
+	    : strerror(errno);
 }
 
 /* include("x.conf"), include("rules.d/" "*.conf"): relative to the file that
@@ -131,8 +138,8 @@ conf_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
 		for (size_t i = found.gl_pathc; i-- > 0 && rc == 0;) {
 			const char *one = found.gl_pathv[i];
 
-			if (!is_regular(one)) {
-				cfg_error(cfg, "%s: %s", one, strerror(errno));
+			if (!is_readable(one)) {
+				cfg_error(cfg, "%s: %s", one, not_readable());
 				rc = -1;
 			} else {
 				rc = cfg_include(cfg, opt, 1, &one);
@@ -234,7 +241,7 @@ conf_alloc(struct conf_full *cf, size_t n, size_t size)
 	return cf->allocs[cf->n_allocs++] = x_calloc(n, size);
 }
 
-static const char *
+const char *
 conf_str(cfg_t *sec, const char *name)
 {
 	const char *v = cfg_getstr(sec, name);
@@ -242,7 +249,7 @@ conf_str(cfg_t *sec, const char *name)
 	return v != NULL ? v : "";
 }
 
-static const char *const *
+const char *const *
 conf_list(struct conf_full *cf, cfg_t *sec, const char *name)
 {
 	unsigned n = cfg_size(sec, name);
@@ -270,7 +277,7 @@ static int
 allow_file(struct conf_full *cf, struct addr **all, const char *path,
     struct errbuf *err)
 {
-	FILE *f = is_regular(path) ? fopen(path, "re") : NULL;
+	FILE *f = is_readable(path) ? fopen(path, "re") : NULL;
 	char line[256];
 	int n = 0, rc = 0;
 
@@ -311,89 +318,6 @@ conf_fill_allow(struct conf_full *cf, struct errbuf *err)
 	return rc;
 }
 
-/* The words of a list and of its files; NULL when it is empty. */
-static int
-conf_words(cfg_t *sec, const char *name, struct wordset **out,
-    struct errbuf *err)
-{
-	*out = NULL;
-	for (unsigned i = 0; i < cfg_size(sec, name); i++) {
-		const char *word = cfg_getnstr(sec, name, i);
-
-		if (*out == NULL)
-			*out = wordset_create();
-		if (strncmp(word, "file:", 5) != 0)
-			wordset_add(*out, word);
-		else if (wordset_add_file(*out, word + 5, err) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int
-conf_fill_tunes(struct conf_full *cf, struct errbuf *err)
-{
-	for (unsigned i = 0; i < cfg_size(cf->cfg, "tune"); i++) {
-		cfg_t *sec = cfg_getnsec(cf->cfg, "tune", i);
-		const char *weight = conf_str(sec, "weight");
-		const char *field = conf_str(sec, "field");
-		struct wordset *in = NULL, *not_in = NULL;
-		struct errbuf why;
-
-		if (conf_words(sec, "in", &in, &why) == 0 &&
-		    conf_words(sec, "not_in", &not_in, &why) == 0 &&
-		    rules_tune(cf->rules, cfg_title(sec),
-			weight[0] != '\0' ? conf_real(weight) : NAN,
-			field[0] != '\0' ? field : NULL, in, not_in,
-			&why) == 0)
-			continue;
-		wordset_destroy(&in);
-		wordset_destroy(&not_in);
-		return errbuf_set(err, "%s:%d: tune \"%s\": %s", sec->filename,
-		    sec->line, cfg_title(sec), why.text);
-	}
-	return 0;
-}
-
-static int
-conf_fill_rules(struct conf_full *cf, struct errbuf *err)
-{
-	unsigned n = cfg_size(cf->cfg, "rule");
-
-	cf->rules = rules_create();
-	cf->pub.rules = cf->rules;
-	for (unsigned i = 0; i < n; i++) {
-		cfg_t *sec = cfg_getnsec(cf->cfg, "rule", i);
-		const char *field = conf_str(sec, "field");
-		struct errbuf why;
-		struct rule_def def = {
-			.name = cfg_title(sec),
-			.set = cfg_getstr(sec, "set"),
-			.programs = conf_list(cf, sec, "program"),
-			.n_programs = cfg_size(sec, "program"),
-			.pattern = cfg_getstr(sec, "pattern"),
-			.weight = conf_real(cfg_getstr(sec, "weight")),
-			.evidence = conf_str(sec, "evidence"),
-			.counts = (enum rule_counts)conf_counts(
-			    conf_str(sec, "counts")),
-			.kind = (enum rule_kind)conf_kind(
-			    conf_str(sec, "kind")),
-			.ends = conf_bool(cfg_getstr(sec, "ends")),
-			.field = field[0] != '\0' ? field : NULL,
-		};
-
-		if (conf_words(sec, "in", &def.in, &why) == 0 &&
-		    conf_words(sec, "not_in", &def.not_in, &why) == 0 &&
-		    rules_add(cf->rules, &def, &why) == 0)
-			continue;
-		wordset_destroy(&def.in);
-		wordset_destroy(&def.not_in);
-		return errbuf_set(err, "%s:%d: rule \"%s\": %s",
-			    sec->filename, sec->line, def.name, why.text);
-	}
-	return conf_fill_tunes(cf, err);
-}
-
 static int
 conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 {
@@ -411,13 +335,6 @@ conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 			return errbuf_set(err, "%s:%d: log \"%s\": not an "
 					       "absolute path",
 			    sec->filename, sec->line, logs[i].path);
-		for (const char *const *s = logs[i].sets; *s != NULL; s++)
-			if (rules_set_bit(cf->rules, *s) == 0)
-				return errbuf_set(err, "%s:%d: log \"%s\": no "
-						       "rule belongs to set "
-						       "\"%s\"; is its file "
-						       "included?",
-				    sec->filename, sec->line, logs[i].path, *s);
 	}
 	cf->pub.logs = logs;
 	cf->pub.n_logs = n;
@@ -539,15 +456,17 @@ conf_fill_plain(struct conf_full *cf)
 }
 
 struct conf *
-conf_read(const char *path, struct errbuf *err)
+conf_read_with(const char *path, bool trusted, int (*rules)(struct conf_full *,
+    struct errbuf *), struct errbuf *err)
 {
 	struct conf_full *cf;
 	struct conf *c;
 	int rc;
 
 	err->text[0] = '\0';
-	if (!is_regular(path)) {
-		errbuf_set(err, "%s: %s", path, strerror(errno));
+	parse_trusted = trusted;
+	if (!is_readable(path)) {
+		errbuf_set(err, "%s: %s", path, not_readable());
 		return NULL;
 	}
 	cf = x_calloc(1, sizeof(*cf));
@@ -561,14 +480,20 @@ conf_read(const char *path, struct errbuf *err)
 		errbuf_set(err, "%s: %s", path, strerror(errno));
 	else if (rc != CFG_SUCCESS && err->text[0] == '\0')
 		errbuf_set(err, "%s: syntax error", path);
-	if (rc == CFG_SUCCESS && conf_fill_rules(cf, err) == 0 &&
-	    conf_fill_logs(cf, err) == 0 && conf_fill_levels(cf, err) == 0 &&
-	    conf_fill_allow(cf, err) == 0) {
+	if (rc == CFG_SUCCESS && conf_fill_logs(cf, err) == 0 &&
+	    (rules == NULL || rules(cf, err) == 0) &&
+	    conf_fill_levels(cf, err) == 0 && conf_fill_allow(cf, err) == 0) {
 		conf_fill_plain(cf);
 		return c;
 	}
 	conf_destroy(&c);
 	return NULL;
+}
+
+struct conf *
+conf_read_trusted(const char *path, struct errbuf *err)
+{
+	return conf_read_with(path, true, NULL, err);
 }
 
 void
@@ -578,7 +503,8 @@ conf_destroy(struct conf **cp)
 
 	if (cf == NULL)
 		return;
-	rules_destroy(&cf->rules);
+	if (cf->rules != NULL)
+		cf->rules_destroy(&cf->rules);
 	for (size_t i = 0; i < cf->n_allocs; i++)
 		free(cf->allocs[i]);
 	free(cf->allocs);

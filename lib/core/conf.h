@@ -72,6 +72,9 @@ struct conf {
 
 /* NULL and a message "FILE:LINE: ..." on failure. */
 struct conf *conf_read(const char *path, struct errbuf *);
+/* The same without rules, and only if nobody but root can write the file and
+ * what it includes: for a program that keeps privileges. */
+struct conf *conf_read_trusted(const char *path, struct errbuf *);
 void conf_destroy(struct conf **);
 
 /* One row of the option table. section "" is the top level; `type` is what the

@@ -34,6 +34,10 @@ struct conf_row {
 	const char *help;
 };
 
+/* Checks a rule's pattern; set by whoever links the rules (conf_rules.c), so
+ * that programs which do not need them do not link PCRE2. */
+extern int (*conf_pattern_check)(const char *value, struct errbuf *);
+
 extern const struct conf_row conf_rows[];
 extern const size_t conf_n_rows;
 
