@@ -451,24 +451,29 @@ conn_peer_cred(const struct conn *c, uid_t *uid_r, gid_t *gid_r)
 	return true;
 }
 
-#define PEER_GROUPS 256 /* more than that are not looked at */
-
 bool
 conn_peer_in_group(const struct conn *c, gid_t gid)
 {
-	gid_t groups[PEER_GROUPS];
-	socklen_t len = sizeof(groups);
+	socklen_t len = 0;
+	bool found = false;
+	gid_t *groups;
 
 	if (!c->has_cred || gid == (gid_t)-1)
 		return false;
 	if (c->gid == gid)
 		return true;
-	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) != 0)
+	/* The first call only tells how much room is needed. */
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 ||
+	    errno != ERANGE)
 		return false;
-	for (size_t i = 0; i < len / sizeof(groups[0]); i++)
-		if (groups[i] == gid)
-			return true;
-	return false;
+	groups = malloc(len);
+	if (groups == NULL)
+		return false;
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0)
+		for (size_t i = 0; i < len / sizeof(groups[0]); i++)
+			found |= groups[i] == gid;
+	free(groups);
+	return found;
 }
 
 size_t

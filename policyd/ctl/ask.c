@@ -1,8 +1,9 @@
 /*
  * ask: one policy request, as Postfix would send it.
  *
- * The answer is what Postfix would get, byte for byte; that the server closes
- * without an answer is what it does with garbage, and an error here.
+ * The answer is what Postfix would get (but for control characters on a
+ * terminal); that the server closes without an answer is what it does with
+ * garbage, and an error here.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include "lib/core/log.h"
 #include "policyd/ctl/ctl.h"
 #include "policyd/ctl/json.h"
+#include "policyd/ctl/table.h"
 
 #define ASK_TIMEOUT 5.0
 #define ASK_REPLY_MAX 4096
@@ -220,7 +222,7 @@ ask_print(const struct ctl *ctl, char *reply)
 		json_close(&j, '}');
 		json_newline(&j);
 	} else {
-		printf("%s\n", action);
+		printf("%s\n", table_clean(action, action, strlen(action) + 1));
 	}
 	return CTL_OK;
 }

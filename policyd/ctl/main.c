@@ -95,7 +95,7 @@ static const struct verb main_verbs[] = {
 	    "      --rules SET,...  use these rule sets (those of the "
 	    "configured logs)\n"
 	    "With - lines are read from standard input. Exit status 1 if no "
-	    "rule matches LINE.\n" },
+	    "rule matches\nLINE.\n" },
 	{ "replay", 1, -1, { OPT_DECISIONS, OPT_RULES, 'n' }, verb_replay,
 	    "[--decisions] [-n N] [--rules SET,...] LOG...",
 	    "what these logs would have caused; needs no daemon",

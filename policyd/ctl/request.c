@@ -13,6 +13,7 @@
 #include "lib/core/xalloc.h"
 #include "policyd/ctl/client.h"
 #include "policyd/ctl/json.h"
+#include "policyd/ctl/table.h"
 
 /* The socket's path; the caller frees it. NULL after an error message. Who may
  * use the socket need not be able to read the configuration. */
@@ -51,6 +52,15 @@ request_print_json(const struct record *r)
 	json_newline(&j);
 }
 
+static void
+request_print_text(const char *text)
+{
+	char *copy = x_strdup(text);
+
+	printf("%s\n", table_clean(copy, copy, strlen(copy) + 1));
+	free(copy);
+}
+
 /* The last record: what it says, and what it means. */
 static enum ctl_status
 request_end(const struct ctl *ctl, const struct record *r, bool last)
@@ -64,7 +74,7 @@ request_end(const struct ctl *ctl, const struct record *r, bool last)
 	if (ctl->json && last)
 		request_print_json(r);
 	else if (!ctl->json && text[0] != '\0')
-		printf("%s\n", text);
+		request_print_text(text);
 	return strcmp(r->kind, "ok") == 0 ? CTL_OK : CTL_NO;
 }
 

@@ -1,8 +1,18 @@
-/* json and table: what the admin command prints, from records. */
+/* The admin command's parts: JSON and tables from records, the client's
+ * deadlines, the progress bar. */
+#include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "policyd/ctl/client.h"
 #include "policyd/ctl/json.h"
+#include "policyd/ctl/progress.h"
 #include "policyd/ctl/table.h"
 #include "t/unit/tap.h"
 
@@ -272,6 +282,126 @@ test_fields(void)
 	record_free(&o);
 }
 
+/* A daemon that greets, sends `text`, and then says nothing until it is
+ * killed. */
+static pid_t
+silent_daemon(const struct sockaddr_un *sun, const char *said)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	pid_t pid;
+
+	if (fd < 0 ||
+	    bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 ||
+	    listen(fd, 1) != 0)
+		abort();
+	pid = fork();
+	if (pid == 0) {
+		int s = accept(fd, NULL, NULL);
+
+		if (s >= 0 && write(s, said, strlen(said)) > 0)
+			pause();
+		_exit(0);
+	}
+	close(fd);
+	return pid;
+}
+
+static void
+test_client_deadline(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	char dir[] = "/tmp/mxw-ctl-XXXXXX";
+	struct errbuf err = { "" };
+	struct record_out req = { 0 };
+	struct timespec before, after;
+	struct record r;
+	struct client *c;
+	pid_t pid;
+
+	if (mkdtemp(dir) == NULL)
+		abort();
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/s", dir);
+	pid = silent_daemon(&sun, "mxwarden 1 x\nblock\nha");
+	c = client_create(sun.sun_path, &err);
+	ok(c != NULL, "connected %s", err.text);
+	record_begin(&req, "list");
+	ok(c != NULL && client_send(c, &req, &err) == 0, "sent");
+	ok(c != NULL && client_next(c, 60, &r, &err) == 0, "a record");
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	ok(c != NULL && client_next(c, 0.2, &r, &err) < 0, "half a record");
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	ok(strstr(err.text, "does not answer") != NULL,
+	    "it says what is wrong");
+	ok((double)(after.tv_sec - before.tv_sec) +
+		    (double)(after.tv_nsec - before.tv_nsec) / 1e9 >=
+		0.19,
+	    "not before the time is up");
+	client_destroy(&c);
+	ok(c == NULL, "destroyed");
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+	unlink(sun.sun_path);
+	rmdir(dir);
+}
+
+/* What is written to the terminal that stderr is now. */
+static const char *
+terminal_text(int master)
+{
+	static char buf[4096];
+	ssize_t n = read(master, buf, sizeof(buf) - 1);
+
+	buf[n > 0 ? n : 0] = '\0';
+	return buf;
+}
+
+static void
+test_progress(void)
+{
+	int saved = dup(STDERR_FILENO), master, slave;
+	struct progress *p;
+
+	slave = open("/dev/null", O_WRONLY);
+	dup2(slave, STDERR_FILENO);
+	close(slave);
+	p = progress_create(1000, 5);
+	ok(p == NULL, "no terminal, no bar");
+	progress_show(p, 1, 1, 10);
+	progress_destroy(&p);
+
+	master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+	if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+		abort();
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	dup2(slave, STDERR_FILENO);
+	close(slave);
+	setvbuf(stderr, NULL, _IONBF, 0);
+	p = progress_create(1000, 5);
+	ok(p != NULL, "a terminal");
+	progress_show(p, 100, 10000, 5.4);
+	is_str(terminal_text(master), "", "nothing at first");
+	progress_show(p, 500, 1000000, 6);
+	is_str(terminal_text(master),
+	    "\r[###############...............]  50%  1s left  1000000 lines"
+	    "  1.00 M/s\033[K",
+	    "the bar");
+	progress_show(p, 600, 1000000, 6.05);
+	is_str(terminal_text(master), "", "not too often");
+	progress_show(p, 2000, 1000000, 7);
+	ok(strstr(terminal_text(master), "100%") != NULL,
+	    "never more than all");
+	progress_destroy(&p);
+	is_str(terminal_text(master), "\r\033[K", "wiped away");
+	p = progress_create(0, 5);
+	progress_show(p, 2000000, 500000, 6);
+	is_str(terminal_text(master), "\r2.0 MB  500000 lines  0.50 M/s\033[K",
+	    "of unknown length");
+	progress_destroy(&p);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(master);
+}
+
 int
 main(void)
 {
@@ -281,5 +411,7 @@ main(void)
 	test_relative();
 	test_table();
 	test_fields();
+	test_client_deadline();
+	test_progress();
 	return tap_done();
 }
