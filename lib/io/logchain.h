@@ -44,9 +44,9 @@ struct logchain_file {
 
 /*
  * `ino` not 0: also the file with this inode number, whatever its name.
- * Oldest first; never the file at `path` itself. NULL when there is no memory
- * or the directory does not stand still; try again later. A directory that
- * cannot be read is an empty one.
+ * Oldest first; never the name `path` itself, but it can be a link to one of
+ * the files. NULL when there is no memory or the directory does not stand
+ * still; try again later. A directory that cannot be read is an empty one.
  */
 struct logchain *logchain_scan(const char *path, uint64_t ino);
 void logchain_destroy(struct logchain **);

@@ -126,13 +126,27 @@ logfile_read(struct logfile *f, char *buf, size_t cap)
 bool
 logfile_seek(struct logfile *f, uint64_t at)
 {
-	uint64_t n = at < sizeof(f->over) ? at : sizeof(f->over);
+	size_t n = at < sizeof(f->over) ? (size_t)at : sizeof(f->over);
+	char over[LOGFILE_OVERLAP];
 
-	if (logfile_pread(f->fd, f->over, (size_t)n, at - n, (size_t)n) !=
-	    (ssize_t)n)
+	if (logfile_pread(f->fd, over, n, at - n, n) != (ssize_t)n)
 		return false;
-	f->over_len = (size_t)n;
+	memcpy(f->over, over, n);
+	f->over_len = n;
 	f->at = at;
+	return true;
+}
+
+bool
+logfile_take_over(struct logfile *f, struct logfile *other)
+{
+	if (!logfile_seek(other, f->at) || other->over_len < f->over_len ||
+	    memcmp(other->over + other->over_len - f->over_len, f->over,
+		f->over_len) != 0)
+		return false;
+	logfile_close(f);
+	*f = *other;
+	other->fd = -1;
 	return true;
 }
 

@@ -51,8 +51,11 @@ void logfile_close(struct logfile *);
  * or LOGFILE_REWRITTEN.
  */
 ssize_t logfile_read(struct logfile *, char *buf, size_t cap);
-/* Goes on at `at`; false when the file is shorter. */
+/* Goes on at `at`; false, and nothing changes, when the file is shorter. */
 bool logfile_seek(struct logfile *, uint64_t at);
+/* Does the other file hold the same bytes before `at`? Then it goes on there,
+ * in place of this one, which is closed. */
+bool logfile_take_over(struct logfile *, struct logfile *other);
 /* From the first byte, as another file: it was rewritten. */
 void logfile_restart(struct logfile *);
 /* Where the last line begins that is not complete, or the size. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static bool
 logplace_split(const char *path, struct logplace *out)
@@ -30,6 +31,23 @@ logplace_split(const char *path, struct logplace *out)
 	return true;
 }
 
+/* Where a link points whose target does not exist yet: one step is enough to
+ * see it come. */
+static char *
+logplace_dangling(const char *path, const char *dir)
+{
+	char link[PATH_MAX], *target = NULL;
+	ssize_t n = readlink(path, link, sizeof(link) - 1);
+
+	if (n <= 0)
+		return NULL;
+	link[n] = '\0';
+	if (asprintf(&target, "%s%s%s", link[0] == '/' ? "" : dir,
+		link[0] == '/' ? "" : "/", link) < 0)
+		return NULL;
+	return target;
+}
+
 size_t
 logplace_find(const char *path, struct logplace out[LOGPLACE_MAX])
 {
@@ -43,8 +61,8 @@ logplace_find(const char *path, struct logplace out[LOGPLACE_MAX])
 		return 1;
 	target = realpath(path, NULL);
 	if (target == NULL)
-		return 1; /* it points nowhere for now */
-	if (logplace_split(target, &out[1]))
+		target = logplace_dangling(path, out[0].dir);
+	if (target != NULL && logplace_split(target, &out[1]))
 		n = 2;
 	free(target);
 	return n;

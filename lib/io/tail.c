@@ -28,6 +28,7 @@
 #include "lib/core/xalloc.h"
 #include "lib/io/logchain.h"
 #include "lib/io/logfile.h"
+#include "lib/io/logpath.h"
 #include "lib/io/loop.h"
 #include "lib/io/tailwatch.h"
 
@@ -41,7 +42,7 @@ struct tail {
 	struct tail_events events;
 	void *ctx;
 	char *path;
-	int (*open)(void *ctx, const char *path);
+	struct logpath where; /* to find it */
 	struct tailwatch *watch;
 	struct loop_timer *more; /* go on next turn */
 	struct loop_timer *poll; /* look anyway */
@@ -49,7 +50,8 @@ struct tail {
 	enum tail_state state;
 	bool paused;
 	bool look;
-	bool fresh;	/* no position, and the path was never looked at */
+	bool fresh;	/* no position, not even that nothing was there; in
+			   `pos`: ino and time 0 */
 	bool beginning; /* where a fresh tail starts */
 	int said;	/* reason last told, an errno; 0 = none */
 	uint64_t base;	/* logical offset of the first byte of `file` */
@@ -78,14 +80,6 @@ tail_progress(struct tail *t)
 		t->events.progress(t->ctx, t->state == TAIL_CURRENT);
 }
 
-/* Will the same open(2) work soon? */
-static bool
-tail_transient(int why)
-{
-	return why == ENOENT || why == EMFILE || why == ENFILE ||
-	    why == ENOMEM || why == EINTR || why == ESTALE;
-}
-
 /* Says once per reason why the log cannot be read. */
 static void
 tail_failed(struct tail *t, int why)
@@ -108,145 +102,23 @@ tail_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut)
 	t->events.line(t->ctx, line, len, end, cut, t->file.mtime);
 }
 
-/* What the path names. Only a regular file will do; false and errno. */
+/* Goes on at `offset` of `f`, which is taken over. False when the file has
+ * become shorter meanwhile; then it is closed and nothing else changes. */
 static bool
-tail_stat(struct tail *t, struct stat *st)
+tail_begin(struct tail *t, struct logfile *f, uint64_t base, uint64_t offset)
 {
-	if (stat(t->path, st) != 0) {
-		int fd = errno == EACCES && t->open != NULL
-		    ? t->open(t->ctx, t->path)
-		    : -1;
-
-		if (fd == -1 || fstat(fd, st) != 0)
-			memset(st, 0, sizeof(*st));
-		if (fd == -1)
-			return false;
-		close(fd);
+	if (!logfile_seek(f, offset)) {
+		logfile_close(f);
+		return false;
 	}
-	if (S_ISREG(st->st_mode))
-		return true;
-	errno = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
-	return false;
-}
-
-/* Opens what the path names. False and errno. */
-static bool
-tail_open(struct tail *t, struct logfile *f)
-{
-	struct stat st;
-	int fd;
-
-	f->fd = -1;
-	if (!tail_stat(t, &st))
-		return false; /* opening a FIFO would be noticed */
-	fd = t->open != NULL ? t->open(t->ctx, t->path) : logfile_open(t->path);
-	return fd != -1 && logfile_adopt(f, fd);
-}
-
-/* Goes on at `offset` of `f`, which is taken over. */
-static void
-tail_begin(
-    struct tail *t, const struct logfile *f, uint64_t base, uint64_t offset)
-{
 	logfile_close(&t->file);
 	t->file = *f;
 	t->base = base;
-	if (!logfile_seek(&t->file, offset))
-		t->file.at = offset; /* the next read will tell */
 	linesplit_reset(t->lines, base + offset);
 	t->state = TAIL_READING;
 	t->look = true;
 	tailwatch_files(t->watch, t->file.fd, false);
-}
-
-/* Opens a rotated file; it must still be the one that was listed. */
-static bool
-tail_open_rotated(const struct logchain_file *entry, struct logfile *f)
-{
-	int fd = logfile_open(entry->path);
-
-	f->fd = -1;
-	if (fd == -1 || !logfile_adopt(f, fd))
-		return false;
-	if (f->ino == entry->ino && f->dev == entry->dev)
-		return true;
-	logfile_close(f);
-	errno = ENOENT;
-	return false;
-}
-
-/*
- * Which file is read after those before index `i`: the first that can be read,
- * else the current one, `cur` (may be closed), which is taken over then. The
- * result is in *next_r. False: things are moving, or there is none; try again
- * later.
- */
-static bool
-tail_next(struct tail *t, const struct logchain *chain, size_t i,
-    struct logfile *cur, struct logfile *next_r)
-{
-	size_t first = i, n = logchain_count(chain);
-	struct stat st;
-	bool found = false;
-
-	for (; i < n; i++) {
-		const struct logchain_file *entry = logchain_get(chain, i);
-
-		if (cur->fd != -1 && entry->ino == cur->ino &&
-		    entry->dev == cur->dev)
-			break;
-		if (entry->packed)
-			continue;
-		found = tail_open_rotated(entry, next_r);
-		if (found)
-			break;
-		if (tail_transient(errno))
-			return false;
-	}
-	if (!found) {
-		/* Nothing between them, unless one has come meanwhile. */
-		if (cur->fd == -1 ||
-		    (i == n && (!tail_stat(t, &st) || !logfile_same(cur, &st))))
-			return false;
-		*next_r = *cur;
-		cur->fd = -1;
-	}
-	for (; first < i; first++) {
-		t->stats.lost++;
-		log_warning("%s: %s cannot be read; its lines are lost",
-		    t->path, logchain_get(chain, first)->path);
-	}
 	return true;
-}
-
-/*
- * Looks for the file of `pos` among the rotated ones. If it is not there, for
- * a copy of it (copytruncate): a file of the same beginning that was written
- * no earlier. 1: found, 0: not there, -1: try again later.
- */
-static int
-tail_search(
-    const struct logchain *chain, const struct logpos *pos, struct logfile *f)
-{
-	for (int copy = 0; copy <= (pos->head_len > 0); copy++) {
-		for (size_t i = 0; i < logchain_count(chain); i++) {
-			const struct logchain_file *e = logchain_get(chain, i);
-
-			if (e->packed ||
-			    (copy ? e->mtime < pos->time : e->ino != pos->ino))
-				continue;
-			if (!tail_open_rotated(e, f)) {
-				if (tail_transient(errno))
-					return -1;
-				continue;
-			}
-			if (copy ? logfile_content_is(f, pos)
-				 : logfile_is(f, pos))
-				return 1;
-			logfile_close(f);
-		}
-	}
-	return 0;
 }
 
 /* The first look without a position. */
@@ -255,10 +127,10 @@ tail_start(struct tail *t)
 {
 	struct logfile f;
 
-	if (tail_open(t, &f)) {
-		t->fresh = false;
-		tail_begin(t, &f, 0, t->beginning ? 0 : logfile_last_line(&f));
-		return true;
+	if (logpath_open(&t->where, &f)) {
+		t->fresh = !tail_begin(
+		    t, &f, 0, t->beginning ? 0 : logfile_last_line(&f));
+		return !t->fresh;
 	}
 	if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR ||
 	    errno == EINVAL) {
@@ -270,69 +142,20 @@ tail_start(struct tail *t)
 	return false;
 }
 
-/* The position's file is gone: goes on as near as possible. */
-static bool
-tail_lost(struct tail *t, const struct logchain *chain, struct logfile *cur)
-{
-	size_t i = logchain_after(chain, t->pos.time);
-	const struct logchain_file *packed = NULL;
-	uint64_t base = logpos_logical(&t->pos);
-	struct logfile f;
-	bool lost = t->pos.ino != 0;
-
-	for (; i < logchain_count(chain); i++) {
-		const struct logchain_file *e = logchain_get(chain, i);
-
-		if (!e->packed)
-			break;
-		if (packed == NULL && e->mtime > t->pos.time)
-			packed = e;
-	}
-	if (!tail_next(t, chain, i, cur, &f))
-		return false;
-	if (lost || packed != NULL) {
-		t->stats.lost++;
-		log_warning("%s: the place reached before is not found again"
-			    "%s%s%s; lines may be lost",
-		    t->path, packed != NULL ? " (compressed: " : "",
-		    packed != NULL ? packed->path : "",
-		    packed != NULL ? ")" : "");
-	}
-	tail_begin(t, &f, base, 0);
-	return true;
-}
-
 /* Nothing is open: finds the file of the position, or what follows it. */
 static bool
 tail_find(struct tail *t)
 {
-	struct logchain *chain;
-	struct logfile cur, f;
-	int why, found = 0;
+	struct logpos pos = t->pos;
+	struct logfile f;
 
 	if (t->fresh)
 		return tail_start(t);
-	why = tail_open(t, &cur) ? 0 : errno;
-	if (why == 0 && t->pos.ino != 0 && logfile_is(&cur, &t->pos)) {
-		tail_begin(t, &cur, t->pos.base, t->pos.offset);
-		return true;
-	}
-	chain = logchain_scan(t->path, t->pos.ino);
-	if (chain == NULL) {
-		logfile_close(&cur);
-		return false;
-	}
-	if (t->pos.ino != 0)
-		found = tail_search(chain, &t->pos, &f);
-	if (found == 1)
-		tail_begin(t, &f, t->pos.base, t->pos.offset);
-	else if (found == 0 && (why == 0 || (why == ENOENT && t->pos.ino != 0)))
-		found = tail_lost(t, chain, &cur);
-	logfile_close(&cur);
-	logchain_destroy(&chain);
-	if (found <= 0 && why != 0)
-		tail_failed(t, why);
-	return found > 0;
+	if (logpath_resume(&t->where, &pos, &f, &t->stats.lost))
+		return tail_begin(t, &f, pos.base, pos.offset);
+	if (errno != 0)
+		tail_failed(t, errno);
+	return false;
 }
 
 /* The file is finished: its last line as well, newline or not. */
@@ -380,7 +203,7 @@ tail_advance(struct tail *t)
 	size_t i;
 	bool found = false;
 
-	if (!tail_open(t, &cur) && errno != ENOENT) {
+	if (!logpath_open(&t->where, &cur) && errno != ENOENT) {
 		tail_failed(t, errno);
 		return false;
 	}
@@ -393,15 +216,15 @@ tail_advance(struct tail *t)
 	if (cur.fd != -1 && cur.ino == t->file.ino && cur.dev == t->file.dev)
 		logfile_close(&cur); /* renamed back */
 	else if ((cur.fd != -1 && cur.size > 0) || tail_content(chain, i))
-		found = tail_next(t, chain, i, &cur, &next);
+		found = logpath_next(
+		    &t->where, chain, i, &cur, &next, &t->stats.lost);
 	logfile_close(&cur);
 	logchain_destroy(&chain);
 	if (!found)
 		return false;
 	tail_finish(t);
 	t->stats.rotations++;
-	tail_begin(t, &next, t->base + t->file.at, 0);
-	return true;
+	return tail_begin(t, &next, t->base + t->file.at, 0);
 }
 
 /* Has anything been written to a later file? */
@@ -410,12 +233,12 @@ tail_succeeded(struct tail *t)
 {
 	struct logchain *chain;
 	struct stat st;
-	bool good = tail_stat(t, &st), content;
+	bool good = logpath_stat(&t->where, &st), content;
 
 	if (good && logfile_same(&t->file, &st)) {
 		tailwatch_files(t->watch, t->file.fd, false);
 		if (t->said != 0)
-			log_notice("%s: read again", t->path);
+			log_notice("%s: can be read now", t->path);
 		t->said = 0;
 		return false;
 	}
@@ -425,7 +248,7 @@ tail_succeeded(struct tail *t)
 	}
 	/* Watched before its size is read, so that no write is missed. */
 	tailwatch_files(t->watch, t->file.fd, true);
-	if (tail_stat(t, &st) && st.st_size > 0)
+	if (logpath_stat(&t->where, &st) && st.st_size > 0)
 		return true;
 	chain = logchain_scan(t->path, t->file.ino);
 	if (chain == NULL)
@@ -489,14 +312,11 @@ tail_rewritten(struct tail *t)
 	t->stats.truncations++;
 	logfile_identity(&t->file, &pos);
 	pos.offset = t->file.at;
-	if (tail_search(chain, &pos, &copy) == 1) {
+	copy.fd = -1;
+	if (logpath_search(chain, &pos, &copy) == 1 &&
+	    logfile_take_over(&t->file, &copy)) {
 		log_notice(
 		    "%s: truncated; reading its copy to the end", t->path);
-		copy.at = t->file.at;
-		copy.over_len = t->file.over_len;
-		memcpy(copy.over, t->file.over, copy.over_len);
-		logfile_close(&t->file);
-		t->file = copy;
 	} else {
 		log_notice("%s: truncated; reading it from its start", t->path);
 		tail_finish(t);
@@ -504,6 +324,7 @@ tail_rewritten(struct tail *t)
 		logfile_restart(&t->file);
 		linesplit_reset(t->lines, t->base);
 	}
+	logfile_close(&copy);
 	logchain_destroy(&chain);
 	t->state = TAIL_READING;
 	t->look = true;
@@ -552,8 +373,10 @@ tail_on_watch(void *ctx, bool names)
 {
 	struct tail *t = ctx;
 
-	if (names)
+	if (names) {
+		tailwatch_refresh(t->watch); /* a link may point elsewhere */
 		t->look = true;
+	}
 	if (!loop_timer_pending(t->more))
 		tail_step(t);
 }
@@ -580,10 +403,11 @@ tail_create(struct loop *loop, const struct tail_options *options,
 	t->events = *events;
 	t->ctx = ctx;
 	t->path = x_strdup(options->path);
-	t->open = options->open;
+	t->where = (struct logpath){ t->path, options->open, ctx };
 	t->beginning = options->beginning;
 	t->file.fd = -1;
-	t->fresh = options->pos == NULL;
+	t->fresh = options->pos == NULL ||
+	    (options->pos->ino == 0 && !(options->pos->time > 0));
 	if (options->pos != NULL)
 		t->pos = *options->pos;
 	else
@@ -679,11 +503,13 @@ tail_rewind(struct tail *t, uint64_t logical)
 	chain = logchain_scan(t->path, t->history[i].ino);
 	if (chain == NULL)
 		return false;
-	found = tail_search(chain, &t->history[i], &f) == 1;
+	found = logpath_search(chain, &t->history[i], &f) == 1;
 	logchain_destroy(&chain);
 	if (!found)
 		return false;
-	tail_begin(t, &f, t->history[i].base, logical - t->history[i].base);
+	if (!tail_begin(
+		t, &f, t->history[i].base, logical - t->history[i].base))
+		return false;
 	/* The later ones will be finished again. */
 	memmove(t->history, t->history + i + 1,
 	    (t->nhistory - i - 1) * sizeof(t->history[0]));

@@ -33,14 +33,13 @@ static bool kit_have_pos;
 static char *kit_text;
 static size_t kit_len, kit_room;
 static size_t kit_lines, kit_cut;
-static uint64_t kit_end;	  /* of the last line */
-static bool kit_ordered = true;	  /* ends grew */
-static bool kit_current;	  /* as last told by progress */
+static uint64_t kit_end;	/* of the last line */
+static bool kit_ordered = true; /* ends grew */
+static bool kit_current;	/* as last told by progress */
 static double kit_ref;
 static char kit_said[16384]; /* messages, one a line */
 
-static double __attribute__((unused))
-kit_clock(void)
+static double __attribute__((unused)) kit_clock(void)
 {
 	struct timespec ts;
 
@@ -48,9 +47,8 @@ kit_clock(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static void
-kit_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
-    double ref)
+static void __attribute__((unused)) kit_line(
+    void *ctx, const char *line, size_t len, uint64_t end, bool cut, double ref)
 {
 	(void)ctx;
 	if (kit_len + len + 2 > kit_room) {
@@ -69,8 +67,7 @@ kit_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
 	kit_ref = ref;
 }
 
-static void
-kit_progress(void *ctx, bool current)
+static void __attribute__((unused)) kit_progress(void *ctx, bool current)
 {
 	(void)ctx;
 	kit_current = current;
@@ -87,8 +84,7 @@ kit_message(void *ctx, enum msg_level level, const char *text)
 }
 
 /* How often `text` was said. */
-static int __attribute__((unused))
-kit_count_said(const char *text)
+static int __attribute__((unused)) kit_count_said(const char *text)
 {
 	int n = 0;
 
@@ -111,8 +107,8 @@ kit_path(const char *name)
 static void
 kit_write(const char *name, int flags, const void *buf, size_t len)
 {
-	int fd = open(kit_path(name), O_WRONLY | O_CREAT | O_CLOEXEC | flags,
-	    0644);
+	int fd =
+	    open(kit_path(name), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
 
 	if (fd == -1 || write(fd, buf, len) != (ssize_t)len)
 		log_fatal("%s: %s", kit_path(name), strerror(errno));
@@ -131,16 +127,14 @@ kit_truncate(const char *name, const char *text)
 	kit_write(name, O_TRUNC, text, strlen(text));
 }
 
-static void __attribute__((unused))
-kit_rename(const char *from, const char *to)
+static void __attribute__((unused)) kit_rename(const char *from, const char *to)
 {
 	if (rename(kit_path(from), kit_path(to)) != 0)
 		log_fatal("rename %s %s: %s", from, to, strerror(errno));
 }
 
 /* Sets the modification time to `seconds` ago. */
-static void __attribute__((unused))
-kit_age(const char *name, long seconds)
+static void __attribute__((unused)) kit_age(const char *name, long seconds)
 {
 	struct timespec ts[2];
 
@@ -190,8 +184,7 @@ kit_begin(void)
 		log_fatal("no loop");
 }
 
-static void
-kit_forget(void)
+static void __attribute__((unused)) kit_forget(void)
 {
 	kit_len = kit_lines = kit_cut = 0;
 	kit_end = 0;
@@ -202,7 +195,7 @@ kit_forget(void)
 }
 
 /* Goes on from kit_pos when there is one. */
-static void
+static void __attribute__((unused))
 kit_start_options(struct tail_options *options)
 {
 	static const struct tail_events events = { kit_line, kit_progress };
@@ -218,8 +211,7 @@ kit_start_options(struct tail_options *options)
 		log_fatal("no tail");
 }
 
-static void __attribute__((unused))
-kit_start(bool beginning)
+static void __attribute__((unused)) kit_start(bool beginning)
 {
 	struct tail_options options = { .path = "mail.log",
 		.beginning = beginning };
@@ -227,8 +219,7 @@ kit_start(bool beginning)
 	kit_start_options(&options);
 }
 
-static void
-kit_stop(void)
+static void __attribute__((unused)) kit_stop(void)
 {
 	tail_position(kit_tail, &kit_pos);
 	kit_have_pos = true;
@@ -236,22 +227,20 @@ kit_stop(void)
 }
 
 /* One turn; returns after a second at the latest. */
-static void
-kit_turn(void)
+static void __attribute__((unused)) kit_turn(void)
 {
 	event_base_loop(loop_base(kit_loop), EVLOOP_ONCE);
 }
 
 /* What can be done without waiting. */
-static void __attribute__((unused))
-kit_turns(int n)
+static void __attribute__((unused)) kit_turns(int n)
 {
 	while (n-- > 0)
 		event_base_loop(loop_base(kit_loop), EVLOOP_NONBLOCK);
 }
 
 /* Runs until all of `text` has come and the tail is current. */
-static bool
+static bool __attribute__((unused))
 kit_expect_(const char *text, const char *file, int line, const char *what)
 {
 	double end = kit_clock() + KIT_DEADLINE;
@@ -272,15 +261,14 @@ kit_expect_(const char *text, const char *file, int line, const char *what)
 #define kit_expect(text, what) kit_expect_((text), __FILE__, __LINE__, (what))
 
 /* Runs until `cond` is true. */
-#define kit_until(cond)                                                        \
-	do {                                                                   \
-		double end_ = kit_clock() + KIT_DEADLINE;                      \
-		while (!(cond) && kit_clock() < end_)                          \
-			kit_turn();                                            \
+#define kit_until(cond)                                   \
+	do {                                              \
+		double end_ = kit_clock() + KIT_DEADLINE; \
+		while (!(cond) && kit_clock() < end_)     \
+			kit_turn();                       \
 	} while (0)
 
-static struct tail_stats
-kit_stats(void)
+static struct tail_stats __attribute__((unused)) kit_stats(void)
 {
 	struct tail_stats stats;
 
@@ -288,8 +276,7 @@ kit_stats(void)
 	return stats;
 }
 
-static int
-kit_descriptors(void)
+static int __attribute__((unused)) kit_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	int n = 0;
@@ -302,8 +289,7 @@ kit_descriptors(void)
 }
 
 /* Begins a case in an empty directory. */
-static void
-kit_case(const char *name)
+static void __attribute__((unused)) kit_case(const char *name)
 {
 	printf("# %s\n", name);
 	kit_empty(kit_dir);
