@@ -415,6 +415,27 @@ conf_host(struct conf_full *cf)
 	return name;
 }
 
+static int
+conf_check_firewall(struct conf_full *cf, struct errbuf *err)
+{
+	cfg_t *fw = cfg_getsec(cf->cfg, "firewall");
+	const char *backend = conf_str(fw, "backend");
+
+	if (strcmp(backend, "command") == 0 &&
+	    (cfg_size(fw, "add") == 0 || cfg_size(fw, "delete") == 0))
+		return errbuf_set(err, "%s: firewall: backend \"command\" "
+				       "needs `add` and `delete`",
+		    cf->pub.file);
+	if (strcmp(backend, "none") != 0 &&
+	    (cfg_size(fw, "ports") == 0 || cfg_size(fw, "protocols") == 0))
+		return errbuf_set(err, "%s: firewall: no port, or no protocol",
+		    cf->pub.file);
+	if (cfg_size(fw, "ports") > 15)
+		return errbuf_set(err, "%s: firewall: more than 15 ports",
+		    cf->pub.file);
+	return 0;
+}
+
 static void
 conf_fill_plain(struct conf_full *cf)
 {
@@ -422,6 +443,7 @@ conf_fill_plain(struct conf_full *cf)
 	cfg_t *cfg = cf->cfg, *score = cfg_getsec(cfg, "score");
 	cfg_t *repeat = cfg_getsec(cfg, "repeat");
 	cfg_t *redis = cfg_getsec(cfg, "redis");
+	cfg_t *fw = cfg_getsec(cfg, "firewall");
 
 	c->listen = conf_list(cf, cfg, "listen");
 	c->listen_mode = conf_mode(cfg_getstr(cfg, "listen_mode"));
@@ -449,6 +471,26 @@ conf_fill_plain(struct conf_full *cf)
 	c->repeat.factor = conf_real(cfg_getstr(repeat, "factor"));
 	c->repeat.max = conf_duration(cfg_getstr(repeat, "max"));
 	c->repeat.memory = conf_duration(cfg_getstr(repeat, "memory"));
+	c->helper = conf_str(cfg, "helper");
+	c->firewall.backend =
+	    (enum conf_firewall)conf_backend(conf_str(fw, "backend"));
+	c->firewall.ports = conf_list(cf, fw, "ports");
+	c->firewall.protocols = conf_list(cf, fw, "protocols");
+	c->firewall.reset = strcmp(conf_str(fw, "verdict"), "reset") == 0;
+	c->firewall.chain = conf_str(fw, "chain");
+	c->firewall.name = conf_str(fw, "name");
+	c->firewall.add = conf_list(cf, fw, "add");
+	c->firewall.del = conf_list(cf, fw, "delete");
+	c->firewall.interval = conf_duration(cfg_getstr(fw, "interval"));
+	c->firewall.max_entries =
+	    (uint64_t)conf_real(cfg_getstr(fw, "max_entries"));
+	c->firewall.widest_ipv4 =
+	    (unsigned)conf_real(cfg_getstr(fw, "widest_ipv4"));
+	c->firewall.widest_ipv6 =
+	    (unsigned)conf_real(cfg_getstr(fw, "widest_ipv6"));
+	c->firewall.remove_on_stop =
+	    strcmp(conf_str(fw, "on_stop"), "remove") == 0;
+	c->firewall.shared = conf_bool(cfg_getstr(fw, "shared"));
 	c->redis.prefix = conf_str(redis, "prefix");
 	c->redis.user = conf_str(redis, "user");
 	c->redis.password_file = conf_str(redis, "password_file");
@@ -482,7 +524,8 @@ conf_read_with(const char *path, bool trusted, int (*rules)(struct conf_full *,
 		errbuf_set(err, "%s: syntax error", path);
 	if (rc == CFG_SUCCESS && conf_fill_logs(cf, err) == 0 &&
 	    (rules == NULL || rules(cf, err) == 0) &&
-	    conf_fill_levels(cf, err) == 0 && conf_fill_allow(cf, err) == 0) {
+	    conf_fill_levels(cf, err) == 0 && conf_fill_allow(cf, err) == 0 &&
+	    conf_check_firewall(cf, err) == 0) {
 		conf_fill_plain(cf);
 		return c;
 	}

@@ -21,6 +21,13 @@
 
 enum conf_store { CONF_STORE_EMBEDDED, CONF_STORE_REDIS };
 
+enum conf_firewall {
+	CONF_FIREWALL_NONE,
+	CONF_FIREWALL_IPTABLES,
+	CONF_FIREWALL_NFTABLES,
+	CONF_FIREWALL_COMMAND,
+};
+
 struct conf_log {
 	const char *path;
 	const char *const *sets; /* NULL-terminated */
@@ -67,7 +74,24 @@ struct conf {
 		double timeout;
 	} redis;
 
-	const struct rules *rules;
+	const char *helper; /* path */
+	struct {
+		enum conf_firewall backend;
+		const char *const *ports; /* lists are NULL-terminated */
+		const char *const *protocols;
+		bool reset; /* verdict */
+		const char *chain;
+		const char *name;
+		const char *const *add;
+		const char *const *del;
+		double interval;
+		uint64_t max_entries;
+		unsigned widest_ipv4, widest_ipv6;
+		bool remove_on_stop;
+		bool shared;
+	} firewall;
+
+	const struct rules *rules; /* NULL from conf_read_trusted() */
 };
 
 /* NULL and a message "FILE:LINE: ..." on failure. */

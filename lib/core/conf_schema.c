@@ -15,6 +15,18 @@
 
 #define DAY 86400.0
 
+int
+conf_backend(const char *value)
+{
+	static const char *const names[] = { "none", "iptables", "nftables",
+		"command" };
+
+	for (int i = 0; i < 4; i++)
+		if (strcmp(value, names[i]) == 0)
+			return i;
+	return -1;
+}
+
 static int
 check_endpoint(const char *value, struct errbuf *err)
 {
@@ -81,9 +93,61 @@ check_http(const char *value, struct errbuf *err)
 static int
 check_backend(const char *value, struct errbuf *err)
 {
-	if (strcmp(value, "none") != 0)
-		return errbuf_set(err, "'%s' is not a firewall backend of this "
-				       "version: only \"none\" is known", value);
+	if (conf_backend(value) < 0)
+		return errbuf_set(err, "'%s' is not \"none\", \"iptables\", "
+				       "\"nftables\" or \"command\"", value);
+	return 0;
+}
+
+static int
+check_port(const char *value, struct errbuf *err)
+{
+	uint64_t port;
+
+	if (!num_parse_u64(value, strlen(value), &port) || port < 1 ||
+	    port > 65535)
+		return errbuf_set(err, "'%s' is not a port number", value);
+	return 0;
+}
+
+static int
+check_protocol(const char *value, struct errbuf *err)
+{
+	if (strcmp(value, "tcp") != 0 && strcmp(value, "udp") != 0)
+		return errbuf_set(err, "'%s' is neither \"tcp\" nor \"udp\"",
+		    value);
+	return 0;
+}
+
+/* Names of chains, tables and sets: what every tool takes as one word. */
+static int
+check_chain(const char *value, struct errbuf *err)
+{
+	size_t len = strlen(value);
+
+	if (len < 1 || len > 24 ||
+	    strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			  "0123456789-_") != len || value[0] == '-')
+		return errbuf_set(err, "'%s' is not a name of 1 to 24 letters, "
+				       "digits, '-' and '_'", value);
+	return 0;
+}
+
+static int
+check_verdict(const char *value, struct errbuf *err)
+{
+	if (strcmp(value, "drop") != 0 && strcmp(value, "reset") != 0)
+		return errbuf_set(err, "'%s' is neither \"drop\" nor "
+				       "\"reset\"", value);
+	return 0;
+}
+
+static int
+check_on_stop(const char *value, struct errbuf *err)
+{
+	if (strcmp(value, "keep") != 0 && strcmp(value, "remove") != 0)
+		return errbuf_set(err, "'%s' is neither \"keep\" nor "
+				       "\"remove\"", value);
 	return 0;
 }
 
@@ -170,6 +234,9 @@ const struct conf_row conf_rows[] = {
 	    "address of the HTTP server; \"\" = off" },
 	{ "", "user", CONF_STRING, "mxwarden", 0, 0, false, NULL,
 	    "user to run as when started as root; \"\" = do not change" },
+	{ "", "helper", CONF_STRING, MXW_LIBEXECDIR "/mxwarden-priv", 0, 0,
+	    false, check_path,
+	    "program that opens logs and applies firewall changes as root" },
 	{ "", "state_dir", CONF_STRING, "/var/lib/mxwarden", 0, 0, false,
 	    check_path, "where the state is kept over restarts" },
 	{ "", "store", CONF_STRING, "embedded", 0, 0, false, check_store,
@@ -219,7 +286,34 @@ const struct conf_row conf_rows[] = {
 	    "drop in the kernel as well" },
 
 	{ "firewall", "backend", CONF_STRING, "none", 0, 0, false,
-	    check_backend, "what drops packets" },
+	    check_backend,
+	    "what drops packets: none, iptables, nftables or command" },
+	{ "firewall", "ports", CONF_LIST, "{\"25\", \"465\", \"587\"}", 0, 0,
+	    false, check_port, "ports that are closed to offenders" },
+	{ "firewall", "protocols", CONF_LIST, "{\"tcp\"}", 0, 0, false,
+	    check_protocol, "protocols that are closed to offenders" },
+	{ "firewall", "verdict", CONF_STRING, "drop", 0, 0, false,
+	    check_verdict, "drop, or reset (TCP connections)" },
+	{ "firewall", "chain", CONF_STRING, "INPUT", 0, 0, false, check_chain,
+	    "iptables: the chain that gets our rules" },
+	{ "firewall", "name", CONF_STRING, "mxwarden", 0, 0, false, check_chain,
+	    "name of our nftables table, or beginning of our ipsets' names" },
+	{ "firewall", "add", CONF_LIST, "{}", 0, 0, false, NULL,
+	    "command: program and arguments that add {address} {family} {ttl}" },
+	{ "firewall", "delete", CONF_LIST, "{}", 0, 0, false, NULL,
+	    "command: program and arguments that delete" },
+	{ "firewall", "interval", CONF_DURATION, "60s", 1, DAY, false, NULL,
+	    "how often rules and sets are checked and repaired" },
+	{ "firewall", "max_entries", CONF_NUMBER, "200000", 1, 1e7, false, NULL,
+	    "entries at most" },
+	{ "firewall", "widest_ipv4", CONF_NUMBER, "16", 0, 32, false, NULL,
+	    "wider IPv4 prefixes are never dropped" },
+	{ "firewall", "widest_ipv6", CONF_NUMBER, "32", 0, 128, false, NULL,
+	    "wider IPv6 prefixes are never dropped" },
+	{ "firewall", "on_stop", CONF_STRING, "keep", 0, 0, false,
+	    check_on_stop, "keep entries when the daemon ends, or remove them" },
+	{ "firewall", "shared", CONF_BOOL, "true", 0, 0, true, NULL,
+	    "blocks decided on other hosts are dropped here, too" },
 
 	{ "redis", "prefix", CONF_STRING, "mxwarden:", 0, 0, false, NULL,
 	    "beginning of all keys" },

@@ -52,6 +52,8 @@ double conf_real(const char *value);
 double conf_duration(const char *value);
 unsigned conf_mode(const char *value);
 
+/* An enum conf_firewall. */
+int conf_backend(const char *value);
 /* One of "each", "once", "total"; one of "offence", "fault", "end". */
 int conf_counts(const char *value);
 int conf_kind(const char *value);

@@ -63,17 +63,17 @@ entries_valid(const struct privmsg_request *r)
 }
 
 bool
-privmsg_request_valid(const struct privmsg_request *r, size_t len,
-    size_t n_logs)
+privmsg_request_valid(const struct privmsg_request *r, size_t len)
 {
 	if (len != sizeof(*r) || r->magic != PRIVMSG_MAGIC ||
-	    r->op < PRIVMSG_OPEN_LOG || r->op > PRIVMSG_REMOVE ||
+	    r->op < PRIVMSG_OPEN_LOG || r->op > PRIVMSG_RELOAD ||
 	    r->reserved != 0)
 		return false;
 	if (r->op == PRIVMSG_OPEN_LOG) {
-		if (r->log >= n_logs || (r->inode == 0 && r->dev != 0))
+		if (r->log >= PRIVMSG_LOGS_MAX || (r->inode == 0 && r->dev != 0))
 			return false;
-	} else if (r->log != 0 || r->dev != 0 || r->inode != 0) {
+	} else if (r->log != 0 || r->dev != 0 || r->inode != 0 ||
+	    r->name != 0) {
 		return false;
 	}
 	if (r->op != PRIVMSG_CHANGE && r->op != PRIVMSG_SYNC_ENTRIES &&
@@ -86,6 +86,6 @@ bool
 privmsg_reply_valid(const struct privmsg_reply *r, size_t len)
 {
 	return len == sizeof(*r) && r->magic == PRIVMSG_MAGIC &&
-	    r->op >= PRIVMSG_OPEN_LOG && r->op <= PRIVMSG_REMOVE &&
+	    r->op >= PRIVMSG_OPEN_LOG && r->op <= PRIVMSG_RELOAD &&
 	    r->result <= PRIVMSG_OFF;
 }

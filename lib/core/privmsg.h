@@ -18,6 +18,7 @@
 
 #define PRIVMSG_MAGIC 0x4d585031u /* "MXP1" */
 #define PRIVMSG_ENTRIES 100
+#define PRIVMSG_LOGS_MAX 1024
 #define PRIVMSG_TTL_MAX (10u * 365 * 86400)
 
 enum privmsg_op {
@@ -29,6 +30,7 @@ enum privmsg_op {
 	PRIVMSG_CHECK,	/* are chain, rule and set there? */
 	PRIVMSG_REPAIR, /* makes them; a sync is needed then */
 	PRIVMSG_REMOVE, /* takes rules and sets away (at stop) */
+	PRIVMSG_RELOAD, /* reads the configuration again */
 };
 
 /* One address or prefix. Reserved bytes are zero. */
@@ -46,6 +48,8 @@ struct privmsg_request {
 	uint32_t log;	/* PRIVMSG_OPEN_LOG: index into the configuration */
 	uint64_t dev;	/* of a rotated file; 0 with inode 0 */
 	uint64_t inode;
+	uint64_t name;	/* logpos_hash() of the log's path: do both sides speak
+			   of the same configuration? */
 	uint32_t count; /* entries used; the others are zero */
 	uint32_t reserved;
 	struct privmsg_entry entries[PRIVMSG_ENTRIES];
@@ -69,10 +73,9 @@ struct privmsg_reply {
 	uint32_t count;
 };
 
-/* Is this a request that a sane daemon could have sent? `n_logs` is the number
- * of configured logs. */
-bool privmsg_request_valid(const struct privmsg_request *, size_t len,
-    size_t n_logs);
+/* Is this a request that a sane daemon could have sent? (Whether the log
+ * exists is for the helper to say: the configuration may just have changed.) */
+bool privmsg_request_valid(const struct privmsg_request *, size_t len);
 bool privmsg_reply_valid(const struct privmsg_reply *, size_t len);
 
 void privmsg_entry_set(struct privmsg_entry *, const struct addr *,
