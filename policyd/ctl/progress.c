@@ -45,7 +45,8 @@ progress_destroy(struct progress **pp)
 }
 
 static void
-progress_draw_bar(const struct progress *p, uint64_t done, double seconds)
+progress_bar(const struct progress *p, uint64_t done, double seconds,
+    char out[128])
 {
 	double part = (double)done / (double)p->total;
 	char bar[PROGRESS_BAR + 1], left[NUM_DURATION_LEN];
@@ -57,15 +58,18 @@ progress_draw_bar(const struct progress *p, uint64_t done, double seconds)
 	memset(bar, '#', n);
 	memset(bar + n, '.', PROGRESS_BAR - n);
 	bar[PROGRESS_BAR] = '\0';
-	fprintf(stderr, "\r[%s] %3.0f%%", bar, part * 100);
-	if (part > 0.01)
-		fprintf(stderr, "  %s left",
-		    num_format_duration(seconds / part - seconds, left));
+	snprintf(out, 128, "[%s] %3.0f%%%s%s%s", bar, part * 100,
+	    part > 0.01 ? "  " : "",
+	    part > 0.01
+		? num_format_duration(seconds / part - seconds, left)
+		: "",
+	    part > 0.01 ? " left" : "");
 }
 
 void
 progress_show(struct progress *p, uint64_t done, uint64_t lines, double now)
 {
+	char where[128], line[256];
 	double seconds;
 
 	if (p == NULL || now < p->next)
@@ -74,11 +78,13 @@ progress_show(struct progress *p, uint64_t done, uint64_t lines, double now)
 	p->shown = true;
 	seconds = now - p->began;
 	if (p->total > 0)
-		progress_draw_bar(p, done, seconds);
+		progress_bar(p, done, seconds, where);
 	else
-		fprintf(stderr, "\r%.1f MB", (double)done / 1e6);
-	fprintf(stderr, "  %llu lines  %.2f M/s\033[K",
+		snprintf(where, sizeof(where), "%.1f MB", (double)done / 1e6);
+	/* In one piece: a terminal shows no half of it. */
+	snprintf(line, sizeof(line), "\r%s  %llu lines  %.2f M/s\033[K", where,
 	    (unsigned long long)lines, (double)lines / seconds / 1e6);
+	fputs(line, stderr);
 }
 
 void
