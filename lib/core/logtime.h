@@ -11,8 +11,8 @@
  * lead allowed for clocks that disagree. In the repeated hour at the end of
  * daylight saving time the reading nearest before the reference wins.
  *
- * Nothing here reads the clock. The time zone is the process's (TZ), read by
- * mktime(3).
+ * Nothing here reads the clock. The time zone is the process's (TZ), as
+ * localtime_r(3) knows it.
  */
 #ifndef MXW_LOGTIME_H
 #define MXW_LOGTIME_H
@@ -20,11 +20,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Remembers the last minute's conversion: mktime() is dear, and logs repeat.
+/* Remembers the last minute's conversion: time zones are dear, and logs repeat.
  * Zero-initialised. */
 struct logtime {
-	char key[24];	/* text of the cached minute, or hour of RFC 3339 */
+	char key[16]; /* text of the cached minute */
 	size_t key_len;
+	char kind; /* form and zone */
 	double base;	/* what it stands for */
 	double ref;	/* the reference it was computed for */
 };
