@@ -1,0 +1,302 @@
+/* blocklist: against a list that is searched from end to end. */
+#include "lib/core/blocklist.h"
+
+#include <stdlib.h>
+
+#include "t/unit/rnd.h"
+#include "t/unit/tap.h"
+
+static struct addr
+A(const char *s) {
+	struct addr a;
+
+	memset(&a, 0, sizeof(a));
+	if (!addr_parse(s, strlen(s), &a))
+		ok(false, "test address %s", s);
+	return a;
+}
+
+static struct block
+B(const char *s, double until) {
+	return (struct block){ .addr = A(s),
+		.until = until,
+		.since = 5,
+		.score = 7.5,
+		.level = name_intern_str("reject"),
+		.rule = name_intern_str("r"),
+		.by = name_intern_str("mx1"),
+		.strikes = 3 };
+}
+
+static bool
+same(const struct block *a, const struct block *b)
+{
+	return addr_equal(&a->addr, &b->addr) && a->until == b->until &&
+	    a->since == b->since && a->score == b->score &&
+	    a->level == b->level && a->rule == b->rule && a->by == b->by &&
+	    a->strikes == b->strikes;
+}
+
+static void
+test_basics(void)
+{
+	struct blocklist *bl = blocklist_create();
+	struct block b = B("192.0.2.7", 100), net = B("192.0.2.0/24", 200);
+	struct block out, other = B("192.0.2.8", INFINITY);
+	struct addr host = A("192.0.2.7"), v6 = A("2001:db8::1");
+
+	is_int(blocklist_count(bl), 0, "empty");
+	ok(isinf(blocklist_next(bl)), "nothing expires");
+	ok(!blocklist_match(bl, &host, 0, &out), "nothing matches");
+	ok(blocklist_set(bl, &b) && blocklist_set(bl, &net), "two entries");
+	ok(blocklist_match(bl, &host, 99.9, &out) && same(&out, &b),
+	    "the longest one, with all that belongs to it");
+	ok(blocklist_match(bl, &host, 100, &out) && same(&out, &net),
+	    "at its end the wider one");
+	ok(!blocklist_match(bl, &host, 200, &out), "and then none");
+	ok(blocklist_get(bl, &host, &out) && same(&out, &b),
+	    "get gives the expired as well");
+	ok(!blocklist_match(bl, &v6, 0, &out), "other addresses");
+	is_num(blocklist_next(bl), 100, "the first to expire");
+	b.until = 300;
+	b.strikes = 70000;
+	ok(blocklist_set(bl, &b), "replaced");
+	is_int(blocklist_count(bl), 2, "not added");
+	is_num(blocklist_next(bl), 200, "the other one is first now");
+	ok(blocklist_get(bl, &host, &out) && out.strikes == 65535,
+	    "strikes have a bound");
+	blocklist_set(bl, &other);
+	ok(blocklist_match(bl, &other.addr, 1e15, &out), "for ever");
+	is_int(blocklist_expire(bl, 1e15, 10, NULL, NULL), 2, "but the others");
+	is_int(blocklist_count(bl), 1, "expire");
+	ok(blocklist_del(bl, &other.addr) && !blocklist_del(bl, &other.addr),
+	    "removed once");
+	blocklist_destroy(&bl);
+	blocklist_destroy(&bl);
+	ok(bl == NULL, "destroyed");
+}
+
+#define MODEL_MAX 400
+
+static struct block model[MODEL_MAX];
+static unsigned model_n;
+
+static int
+model_find(const struct addr *a)
+{
+	for (unsigned i = 0; i < model_n; i++)
+		if (addr_equal(&model[i].addr, a))
+			return (int)i;
+	return -1;
+}
+
+static const struct block *
+model_match(const struct addr *host, double now)
+{
+	const struct block *best = NULL;
+
+	for (unsigned i = 0; i < model_n; i++)
+		if (model[i].until > now &&
+		    addr_is_v4(&model[i].addr) == addr_is_v4(host) &&
+		    addr_contains(&model[i].addr, host) &&
+		    (best == NULL || model[i].addr.plen > best->addr.plen))
+			best = &model[i];
+	return best;
+}
+
+static struct addr
+random_addr(void)
+{
+	struct addr a = { .plen = 128 };
+
+	if (rnd_below(2)) {
+		a.b[10] = a.b[11] = 0xff;
+		a.b[14] = (uint8_t)rnd_below(4);
+		a.b[15] = (uint8_t)rnd_below(64);
+		return rnd_below(4) ? a : addr_mask(&a, 112 + rnd_below(17));
+	}
+	a.b[0] = 0x20;
+	a.b[7] = (uint8_t)rnd_below(64);
+	a.b[15] = (uint8_t)rnd_below(2);
+	return rnd_below(4) ? a : addr_mask(&a, 48 + rnd_below(81));
+}
+
+static struct block
+random_block(void)
+{
+	return (struct block){ .addr = random_addr(),
+		.until = rnd_below(1000),
+		.since = rnd_real() * 1000,
+		.score = rnd_real() * 20,
+		.level = (name_id)rnd_below(5),
+		.rule = (name_id)rnd_below(5),
+		.by = (name_id)rnd_below(5),
+		.strikes = rnd_below(9) };
+}
+
+struct expiry {
+	double last;
+	double horizon;
+	unsigned wrong, n;
+};
+
+static void
+on_gone(void *ctx, const struct block *b)
+{
+	struct expiry *x = ctx;
+	int at = model_find(&b->addr);
+
+	x->n++;
+	x->wrong += b->until < x->last || b->until > x->horizon || at < 0;
+	x->last = b->until;
+	if (at < 0)
+		return;
+	x->wrong += !same(b, &model[at]);
+	model[at] = model[--model_n];
+}
+
+static double
+model_next(void)
+{
+	double next = INFINITY;
+
+	for (unsigned i = 0; i < model_n; i++)
+		next = fmin(next, model[i].until);
+	return next;
+}
+
+static unsigned
+model_step(struct blocklist *bl)
+{
+	struct block b = random_block();
+	unsigned kind = rnd_below(10);
+	unsigned wrong = 0;
+	int at = model_find(&b.addr);
+
+	if (kind < 6 && (at >= 0 || model_n < MODEL_MAX)) {
+		wrong += !blocklist_set(bl, &b);
+		model[at >= 0 ? at : (int)model_n++] = b;
+	} else if (kind < 9) {
+		wrong += blocklist_del(bl, &b.addr) != (at >= 0);
+		if (at >= 0)
+			model[at] = model[--model_n];
+	} else if (rnd_below(5) == 0) {
+		struct expiry x = { -1, rnd_below(400), 0, 0 };
+		unsigned max = 1 + rnd_below(20);
+		size_t n = blocklist_expire(bl, x.horizon, max, on_gone, &x);
+
+		/* Fewer than asked for only when no more is due. */
+		wrong += x.wrong + (n != x.n) + (n > max) +
+		    (n < max && model_next() <= x.horizon);
+	}
+	return wrong;
+}
+
+static void
+test_model(void)
+{
+	struct blocklist *bl = blocklist_create();
+	unsigned wrong = 0, walks = 0;
+
+	for (int i = 0; i < 40000; i++) {
+		struct addr host = random_addr();
+		double now = rnd_below(1000);
+		const struct block *want = model_match(&host, now);
+		struct block out;
+		bool found;
+
+		wrong += model_step(bl);
+		want = model_match(&host, now);
+		found = blocklist_match(bl, &host, now, &out);
+		wrong +=
+		    found != (want != NULL) || (found && !same(&out, want));
+		found = blocklist_get(bl, &host, &out);
+		wrong += found != (model_find(&host) >= 0);
+		wrong += blocklist_count(bl) != model_n ||
+		    blocklist_next(bl) != model_next();
+		if (i % 500 == 0) {
+			size_t cursor = 0;
+			unsigned n = 0;
+
+			while (blocklist_next_entry(bl, &cursor, &out)) {
+				int at = model_find(&out.addr);
+
+				walks += at < 0 || !same(&out, &model[at]);
+				n++;
+			}
+			walks += n != model_n;
+		}
+	}
+	is_int(wrong, 0, "as the model");
+	is_int(walks, 0, "walks see each entry once");
+	blocklist_destroy(&bl);
+}
+
+/* Entries that stay are seen once while others come and go. */
+static void
+test_walk(void)
+{
+	struct blocklist *bl = blocklist_create();
+	unsigned char seen[256] = { 0 };
+	size_t cursor = 0;
+	struct block b, out;
+	unsigned wrong = 0;
+
+	for (int i = 0; i < 256; i++) {
+		b = B("192.0.2.0", 100);
+		b.addr.b[15] = (uint8_t)i;
+		blocklist_set(bl, &b);
+	}
+	while (blocklist_next_entry(bl, &cursor, &out)) {
+		seen[out.addr.b[15]]++;
+		/* Odd ones come and go. */
+		b.addr.b[15] = (uint8_t)(rnd_below(128) * 2 + 1);
+		if (!blocklist_del(bl, &b.addr))
+			blocklist_set(bl, &b);
+	}
+	for (int i = 0; i < 256; i += 2)
+		wrong += seen[i] != 1;
+	is_int(wrong, 0, "what stays is seen exactly once");
+	blocklist_destroy(&bl);
+}
+
+static void
+test_many(void)
+{
+	enum { N = 300000 };
+	struct blocklist *bl = blocklist_create();
+	struct block b = B("192.0.2.1", 1), out;
+	unsigned wrong = 0;
+	double last = -1;
+
+	for (unsigned i = 0; i < N; i++) {
+		memcpy(b.addr.b + 12, &i, 4);
+		b.until = rnd_below(1000000);
+		wrong += !blocklist_set(bl, &b);
+	}
+	is_int(blocklist_count(bl), N, "many entries");
+	for (unsigned i = 0; i < N; i++) {
+		memcpy(b.addr.b + 12, &i, 4);
+		wrong += !blocklist_match(bl, &b.addr, -1, &out);
+	}
+	while (blocklist_count(bl) > 0) {
+		double next = blocklist_next(bl);
+
+		wrong += next < last;
+		last = next;
+		wrong += blocklist_expire(bl, next, 1, NULL, NULL) != 1;
+	}
+	is_int(wrong, 0, "found, and expired in order");
+	blocklist_destroy(&bl);
+}
+
+int
+main(void)
+{
+	test_basics();
+	test_model();
+	test_walk();
+	test_many();
+	names_destroy();
+	return tap_done();
+}
