@@ -170,6 +170,27 @@ entry_find(struct attempts *at, const struct attempt_key *k)
 	return NULL;
 }
 
+static void
+forget_idle(struct attempts *at, double t)
+{
+	while (at->oldest != NONE &&
+	    entry_at(at, at->oldest)->t < t - ATTEMPT_IDLE)
+		oldest_remove(at);
+}
+
+static bool
+is_refused(struct attempts *at, const struct attempt_key *k, double t)
+{
+	struct attempt_key mark = *k;
+	struct entry *e;
+
+	mark.evidence = 0;
+	e = entry_find(at, &mark);
+	if (e != NULL)
+		e->t = t;
+	return e != NULL;
+}
+
 unsigned
 attempts_add(struct attempts *at, const struct attempt_key *k,
     enum rule_counts counts, unsigned n, double t)
@@ -177,13 +198,13 @@ attempts_add(struct attempts *at, const struct attempt_key *k,
 	struct entry *e;
 	unsigned add = counts == RULE_COUNTS_EACH ? n : 1;
 
-	while (at->oldest != NONE &&
-	    entry_at(at, at->oldest)->t < t - ATTEMPT_IDLE)
-		oldest_remove(at);
-	e = entry_find(at, k);
-	if (e == NULL)
+	forget_idle(at, t);
+	if (counts != RULE_COUNTS_EACH && is_refused(at, k, t))
+		return 0;
+	e = k->evidence != 0 ? entry_find(at, k) : NULL;
+	if (e == NULL && k->evidence != 0)
 		e = entry_create(at, k);
-	if (e == NULL) /* no memory: the line stands alone */
+	if (e == NULL) /* no evidence, or no memory: the line stands alone */
 		return counts == RULE_COUNTS_ONCE ? 1 : n;
 	if (counts == RULE_COUNTS_ONCE)
 		add = e->count == 0;
@@ -192,6 +213,21 @@ attempts_add(struct attempts *at, const struct attempt_key *k,
 	e->count += add;
 	e->t = t;
 	return add;
+}
+
+void
+attempts_refuse(struct attempts *at, const struct attempt_key *k, double t)
+{
+	struct attempt_key mark = *k;
+	struct entry *e;
+
+	mark.evidence = 0;
+	forget_idle(at, t);
+	e = entry_find(at, &mark);
+	if (e == NULL)
+		e = entry_create(at, &mark);
+	if (e != NULL)
+		e->t = t;
 }
 
 void

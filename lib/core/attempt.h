@@ -8,6 +8,11 @@
  *   each   one attempt (or as many as syslog says it was repeated)
  *   once   one, if none has been counted yet
  *   total  what is missing to the number that the line itself gives
+ * When we refused the client, what is then told of that connection (too many
+ * errors, lost, its summary) is the refusal's doing: lines that count once or
+ * in total add nothing any more, or a block would feed itself. An attempt that
+ * is told each time, a wrong password, still counts.
+ *
  * The tracker also keeps offences of lines that named a queue id instead of a
  * client: their "connection" is the queue id (its hash as pid, no address),
  * their evidence the rule.
@@ -40,7 +45,7 @@ void attempts_destroy(struct attempts **);
 struct attempt_key {
 	uint64_t pid;
 	name_id program;
-	name_id evidence;
+	name_id evidence; /* 0: the mark of attempts_refuse() */
 	struct addr addr;
 };
 
@@ -49,9 +54,12 @@ typedef void attempts_visit(void *ctx, const struct attempt_key *,
 
 /* How many attempts this line adds (0 or more); remembers them. `n` is the
  * number of new attempts with RULE_COUNTS_EACH, that of all so far in the
- * connection with RULE_COUNTS_TOTAL. `t` is the line's time. */
+ * connection with RULE_COUNTS_TOTAL. Without evidence (0) the line stands
+ * alone. `t` is the line's time. */
 unsigned attempts_add(struct attempts *, const struct attempt_key *,
     enum rule_counts counts, unsigned n, double t);
+/* We have refused the client in this connection; key->evidence is ignored. */
+void attempts_refuse(struct attempts *, const struct attempt_key *, double t);
 /* The connection of this pid, program and address is over: all its evidence
  * is forgotten. key->evidence is ignored. */
 void attempts_end(struct attempts *, const struct attempt_key *);

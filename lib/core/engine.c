@@ -305,11 +305,10 @@ new_attempts(struct source *src, const struct logline *line,
 	unsigned n = r->counts == RULE_COUNTS_EACH ? line->repeat : m->attempts;
 	struct attempt_key k;
 
-	if (r->evidence == 0 && !r->ends)
+	if (r->evidence == 0 && r->counts == RULE_COUNTS_EACH && !r->ends)
 		return n;
 	attempt_key_fill(&k, line, m);
-	if (r->evidence != 0)
-		n = attempts_add(source_attempts(src), &k, r->counts, n, t);
+	n = attempts_add(source_attempts(src), &k, r->counts, n, t);
 	if (r->ends)
 		attempts_end(source_attempts(src), &k);
 	return n;
@@ -427,6 +426,9 @@ engine_feed(struct engine *e, struct source *src, const char *text, size_t len,
 	switch (m.rule->kind) {
 	case RULE_OWN:
 		st->own++;
+		attempt_key_fill(&k, &line, &m);
+		attempts_refuse(source_attempts(src), &k,
+		    line_time(src, &line, ref, now));
 		return;
 	case RULE_FAULT:
 		st->faults++;

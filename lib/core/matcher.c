@@ -206,17 +206,11 @@ program_build_lists(const struct matcher *m, struct program *p)
 
 	p->lists = x_calloc(256 * p->n_rules + 1, sizeof(*p->lists));
 	for (unsigned byte = 0; byte < 256; byte++) {
-		bool any = false;
-
 		p->start[byte] = used;
-		for (size_t i = 0; i < p->n_rules; i++) {
-			if (!first_has(&p->rules[i], byte))
-				continue;
-			p->lists[used++] = choice_of(&p->rules[i], (uint32_t)i);
-			any |= p->rules[i].rule->kind != RULE_OWN;
-		}
-		if (!any) /* nothing that could be guarded against */
-			used = p->start[byte];
+		for (size_t i = 0; i < p->n_rules; i++)
+			if (first_has(&p->rules[i], byte))
+				p->lists[used++] = choice_of(&p->rules[i],
+				    (uint32_t)i);
 		choices_link(p->lists, p->start[byte], used);
 	}
 	p->start[256] = used;
