@@ -76,6 +76,10 @@ logs_destroy(struct logs **lsp)
 	*lsp = NULL;
 }
 
+/* A line can be younger than this turn of the loop, whose time is `now`; and
+ * clocks of other hosts differ. What lies further ahead is taken as now. */
+#define LOGS_LEAD 1.0
+
 static void
 one_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
     double ref)
@@ -83,7 +87,7 @@ one_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
 	struct one *one = ctx;
 
 	engine_feed(one->logs->engine, one->src, line, len, end, cut, ref,
-	    loop_now(one->logs->loop));
+	    loop_now(one->logs->loop) + LOGS_LEAD);
 }
 
 static void
