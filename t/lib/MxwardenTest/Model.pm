@@ -5,7 +5,8 @@
 #   new(window, ipv4_prefix, ipv6_prefix, levels => [{name, threshold,
 #       duration}...], repeat => {factor, max, memory})
 #   line(t, addr, rule, pid, total): one log line that matches the rule; a rule
-#       is {name, weight, evidence, counts, kind, ends}. Returns the decision
+#       is {name, weight, evidence, counts, kind, ends}; kind "own" is our own
+#       refusal. Returns the decision
 #       as `replay --decisions` prints it, or nothing.
 package MxwardenTest::Model;
 
@@ -26,20 +27,30 @@ new {
 	    $class;
 }
 
+# The canonical text of an address.
+sub
+canonical {
+	my ($addr) = @_;
+	my $family = $addr =~ /:/ ? AF_INET6 : AF_INET;
+
+	return inet_ntop($family, inet_pton($family, $addr));
+}
+
 # The address or prefix under which a client is scored, canonical.
 sub
 scope {
 	my ($self, $addr) = @_;
 
 	return $self->{scopes}{$addr} //= do {
-		my $v6 = $addr =~ /:/;
-		my $bytes = inet_pton($v6 ? AF_INET6 : AF_INET, $addr);
+		my $family = $addr =~ /:/ ? AF_INET6 : AF_INET;
+		my $bytes = inet_pton($family, $addr);
 		my $all = 8 * length $bytes;
-		my $plen = $self->{$v6 ? 'ipv6_prefix' : 'ipv4_prefix'};
+		my $plen = $self->{$all == 128 ? 'ipv6_prefix' :
+		    'ipv4_prefix'};
 		my $bits = unpack "B$all", $bytes;
 
 		substr $bits, $plen, $all - $plen, '0' x ($all - $plen);
-		inet_ntop($v6 ? AF_INET6 : AF_INET, pack "B$all", $bits) .
+		inet_ntop($family, pack "B$all", $bits) .
 		    ($plen < $all ? "/$plen" : '');
 	};
 }
@@ -49,7 +60,12 @@ sub
 attempts {
 	my ($self, $t, $addr, $rule, $pid, $total) = @_;
 	my $counts = $rule->{counts} // 'each';
+	my $refused = $self->{attempts}{"$pid $addr"}{refused};
 
+	if ($counts ne 'each' && $refused && $t - $refused->{t} <= ATTEMPT_IDLE) {
+		$refused->{t} = $t;
+		return 0;
+	}
 	if (!$rule->{evidence}) {
 		return $counts eq 'total' ? $total : 1;
 	}
@@ -70,7 +86,10 @@ line {
 	my $kind = $rule->{kind} // 'offence';
 	my $decision;
 
-	if ($kind ne 'end') {
+	$addr = canonical($addr);
+	if ($kind eq 'own') {
+		$self->{attempts}{"$pid $addr"}{refused} = { t => $t };
+	} elsif ($kind ne 'end') {
 		my $n = $self->attempts($t, $addr, $rule, $pid, $total);
 		$decision = $self->hit($t, $self->scope($addr),
 		    $rule->{weight} * $n, $rule->{name})

@@ -188,12 +188,13 @@ stop_quietly {
 	return;
 }
 
-# Messages in a recipient's maildir under mail_dir.
+# The messages in a maildir under mail_dir: how many there are, or the files.
 sub
 delivered {
 	my ($self, $maildir) = @_;
+	my @files = glob "$self->{dir}/mail/$maildir/new/*";
 
-	return glob "$self->{dir}/mail/$maildir/new/*";
+	return @files;
 }
 
 1;
