@@ -7,9 +7,12 @@
 #
 # Both servers run all the time; the load goes to one and to the other in turn,
 # in the order A B B A, so that what else the machine does meets both. Numbers
-# are medians over the rounds of the ratio within each round. The baseline is
-# the faster of raw events and bufferevents. With blocked addresses half of the
-# requests come from them, and their answers are longer.
+# are medians over the rounds of the ratio within each round, ours to the
+# baseline's: of answers per second, of the processor time for an answer (the
+# steadiest on a machine that does other things), of median latency and of the
+# 99th percentile. The baseline is the faster of raw events and bufferevents.
+# With blocked addresses half of the requests come from them, and their answers
+# are longer.
 #
 # Needs `make` and `make bench-programs` in the build directory.
 use strict;
@@ -46,16 +49,30 @@ endpoint {
 	return 'inet:127.0.0.1:' . free_port();
 }
 
+# Nanoseconds of processor time that a process has used.
+sub
+cpu_time {
+	my ($pid) = @_;
+	my ($ns) = split ' ', slurp("/proc/$pid/schedstat") // '';
+
+	return $ns // 0;
+}
+
 # One run of the load: a hash of what it measured.
 sub
 load {
-	my ($endpoint, $conns, $secs, @prefixes) = @_;
+	my ($server, $conns, $secs, @prefixes) = @_;
+	my ($endpoint, $pid) = @$server;
+	my $cpu = cpu_time($pid);
 	my ($status, $out, $err) = run_cmd({ timeout => $secs + 60 },
 		program('t/bench/policy-load'), '-c', $conns, '-t', $secs,
 		(map { ('-a', $_) } @prefixes), $endpoint);
 
 	die "policy-load: $err\n" if $status != 0;
-	return { $out =~ /(\w+)=([\d.]+)/g };
+	my %got = $out =~ /(\w+)=([\d.]+)/g;
+
+	$got{cpu} = (cpu_time($pid) - $cpu) / ($got{answers} || 1);
+	return \%got;
 }
 
 sub
@@ -81,26 +98,28 @@ median {
 sub
 start_baseline {
 	my %rate;
-	my %endpoint;
+	my %server;
 
 	for my $mode (qw(raw buffer)) {
-		$endpoint{$mode} = endpoint();
-		spawn(name => "baseline-$mode",
+		my $endpoint = endpoint();
+		my $proc = spawn(name => "baseline-$mode",
 			cmd => [program('t/bench/policy-baseline'), '-m', $mode,
-			$endpoint{$mode}]);
-		wait_answers($endpoint{$mode});
+			$endpoint]);
+
+		wait_answers($endpoint);
+		$server{$mode} = [$endpoint, $proc->pid];
 	}
 	for my $round (1 .. 3) {
 		for my $mode (qw(raw buffer)) {
 			push @{$rate{$mode}},
-			    load($endpoint{$mode}, 10, 1, $OTHERS)->{rate};
+			    load($server{$mode}, 10, 1, $OTHERS)->{rate};
 		}
 	}
 	my ($best) = sort { median(@{$rate{$b}}) <=> median(@{$rate{$a}}) }
 	    qw(raw buffer);
 	printf "baseline: %s (raw %.0f/s, buffer %.0f/s)\n", $best,
 	    median(@{$rate{raw}}), median(@{$rate{buffer}});
-	return $endpoint{$best};
+	return $server{$best};
 }
 
 # A daemon that has read a log by which n addresses are blocked.
@@ -132,13 +151,13 @@ start_daemon {
 	wait_answers($endpoint);
 	wait_for {
 		die $d->proc->tail if !$d->proc->alive;
-		my $got = $n == 0 ? { other => 1 } : load($endpoint, 1, 0.05,
+		my $got = $n == 0 ? { other => 1 } : load([$endpoint, $d->pid], 1, 0.05,
 			sprintf('10.%d.%d.%d', $n - 1 >> 16, $n - 1 >> 8 & 255,
 			$n - 1 & 255));
 		$got->{other} > 0;
 	} 120, "$n addresses to be blocked";
 	unlink $log if $n > 0;
-	return ($d, $endpoint);
+	return ($d, [$endpoint, $d->pid]);
 }
 
 # Resident memory in MiB.
@@ -164,7 +183,7 @@ compare {
 				$conns, $seconds, @prefixes);
 		}
 		push @{$ratio{$_}}, $got{ours}{$_} / $got{base}{$_}
-		    for qw(rate p50 p99);
+		    for qw(rate cpu p50 p99);
 		push @rate, $got{ours}{rate};
 		push @base_rate, $got{base}{rate};
 		$max = $got{ours}{max} if !defined $max ||
@@ -172,15 +191,15 @@ compare {
 	}
 	my @sorted = sort { $a <=> $b } @{$ratio{rate}};
 	return (median(@base_rate), median(@rate), median(@sorted), $sorted[0],
-		$sorted[-1], median(@{$ratio{p50}}), median(@{$ratio{p99}}),
+		$sorted[-1], (map { median(@{$ratio{$_}}) } qw(cpu p50 p99)),
 		$max);
 }
 
 my $base = start_baseline();
 
-printf "%9s %5s %10s %10s %6s %13s %6s %6s %8s %8s\n", 'blocked', 'conns',
-    'baseline/s', 'mxwarden/s', 'ratio', '(min..max)', 'p50', 'p99', 'max us',
-    'RSS MiB';
+printf "%9s %5s %10s %10s %6s %14s %6s %6s %6s %8s %8s\n", 'blocked',
+    'conns', 'baseline/s', 'mxwarden/s', 'ratio', '(min..max)', 'cpu', 'p50',
+    'p99', 'max us', 'RSS MiB';
 for my $n (split /,/, $blocked) {
 	my ($d, $ours) = start_daemon($n);
 	my @prefixes = ($OTHERS);
@@ -191,7 +210,7 @@ for my $n (split /,/, $blocked) {
 		my @got = compare($base, $ours, $conns, @prefixes);
 
 		printf "%9d %5d %10.0f %10.0f %6.3f (%.3f..%.3f) " .
-		    "%6.3f %6.3f %8.0f %8.0f\n", $n, $conns, @got,
+		    "%6.3f %6.3f %6.3f %8.0f %8.0f\n", $n, $conns, @got,
 		    memory($d->pid);
 	}
 	$d->stop;
