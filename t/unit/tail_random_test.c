@@ -66,8 +66,8 @@ want_line(const char *text, size_t len)
 static void
 tick(int fd)
 {
-	struct timespec ts[2] = { { 1700000000 + ++ticks, 0 },
-		{ 1700000000 + ticks, 0 } };
+	struct timespec now = { 1700000001 + ticks++, 0 };
+	struct timespec ts[2] = { now, now };
 
 	if (naming == MIXED)
 		futimens(fd, ts);
