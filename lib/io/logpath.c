@@ -13,7 +13,7 @@
 static bool
 logpath_stat_opened(const struct logpath *p, struct stat *st)
 {
-	int fd = p->open(p->ctx, p->path);
+	int fd = p->open(p->ctx, p->path, 0, 0);
 	bool good = fd != -1 && fstat(fd, st) == 0;
 
 	if (fd != -1)
@@ -42,15 +42,21 @@ logpath_open(const struct logpath *p, struct logfile *f)
 	f->fd = -1;
 	if (!logpath_stat(p, &st))
 		return false;
-	fd = p->open != NULL ? p->open(p->ctx, p->path) : logfile_open(p->path);
+	fd = logfile_open(p->path);
+	if (fd == -1 && errno == EACCES && p->open != NULL)
+		fd = p->open(p->ctx, p->path, 0, 0);
 	return fd != -1 && logfile_adopt(f, fd);
 }
 
 /* Opens a rotated file; it must still be the one that was listed. */
 static bool
-logpath_open_rotated(const struct logchain_file *entry, struct logfile *f)
+logpath_open_rotated(const struct logpath *p,
+    const struct logchain_file *entry, struct logfile *f)
 {
 	int fd = logfile_open(entry->path);
+
+	if (fd == -1 && errno == EACCES && p->open != NULL)
+		fd = p->open(p->ctx, p->path, entry->dev, entry->ino);
 
 	f->fd = -1;
 	if (fd == -1 || !logfile_adopt(f, fd))
@@ -67,12 +73,12 @@ static bool
 logpath_transient(int why)
 {
 	return why == ENOENT || why == EMFILE || why == ENFILE ||
-	    why == ENOMEM || why == EINTR || why == ESTALE;
+	    why == ENOMEM || why == EINTR || why == ESTALE || why == EAGAIN;
 }
 
 static int
-logpath_search_pass(const struct logchain *chain, const struct logpos *pos,
-    struct logfile *f, bool copy)
+logpath_search_pass(const struct logpath *p, const struct logchain *chain,
+    const struct logpos *pos, struct logfile *f, bool copy)
 {
 	for (size_t i = 0; i < logchain_count(chain); i++) {
 		const struct logchain_file *e = logchain_get(chain, i);
@@ -80,7 +86,7 @@ logpath_search_pass(const struct logchain *chain, const struct logpos *pos,
 		if (e->packed ||
 		    (copy ? e->mtime < pos->time : e->ino != pos->ino))
 			continue;
-		if (!logpath_open_rotated(e, f)) {
+		if (!logpath_open_rotated(p, e, f)) {
 			if (logpath_transient(errno))
 				return -1;
 			continue;
@@ -93,13 +99,13 @@ logpath_search_pass(const struct logchain *chain, const struct logpos *pos,
 }
 
 int
-logpath_search(
-    const struct logchain *chain, const struct logpos *pos, struct logfile *f)
+logpath_search(const struct logpath *p, const struct logchain *chain,
+    const struct logpos *pos, struct logfile *f)
 {
-	int found = logpath_search_pass(chain, pos, f, false);
+	int found = logpath_search_pass(p, chain, pos, f, false);
 
 	if (found == 0 && pos->head_len > 0)
-		found = logpath_search_pass(chain, pos, f, true);
+		found = logpath_search_pass(p, chain, pos, f, true);
 	return found;
 }
 
@@ -126,7 +132,7 @@ logpath_next(const struct logpath *p, const struct logchain *chain, size_t i,
 			break; /* rotated since it was opened */
 		if (e->packed)
 			continue;
-		found = logpath_open_rotated(e, next_r);
+		found = logpath_open_rotated(p, e, next_r);
 		if (found)
 			break;
 		if (logpath_transient(errno))
@@ -209,7 +215,7 @@ logpath_resume(const struct logpath *p, struct logpos *pos, struct logfile *f_r,
 	if (chain == NULL)
 		found = -1;
 	else if (pos->ino != 0)
-		found = logpath_search(chain, pos, f_r);
+		found = logpath_search(p, chain, pos, f_r);
 	if (found == 0 && logpath_is(&cur, pos, true)) {
 		*f_r = cur;
 		cur.fd = -1;

@@ -20,7 +20,8 @@
 
 struct logpath {
 	const char *path;
-	int (*open)(void *ctx, const char *path); /* NULL: open(2) */
+	/* For what open(2) may not; see tail.h. */
+	int (*open)(void *ctx, const char *path, uint64_t dev, uint64_t ino);
 	void *ctx;
 };
 
@@ -34,8 +35,8 @@ bool logpath_open(const struct logpath *, struct logfile *);
  * a copy of it (copytruncate): one that begins in the same way and was written
  * no earlier. 1: found, 0: not there, -1: try again later.
  */
-int logpath_search(
-    const struct logchain *, const struct logpos *pos, struct logfile *);
+int logpath_search(const struct logpath *, const struct logchain *,
+    const struct logpos *pos, struct logfile *);
 /*
  * Which file comes next, from index `i` of the chain on: the first that can be
  * opened, else the one that the path names, `cur` (may be closed), which is

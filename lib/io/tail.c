@@ -84,6 +84,8 @@ tail_progress(struct tail *t)
 static void
 tail_failed(struct tail *t, int why)
 {
+	if (why == EAGAIN) /* the opener is asked; tail_look() will follow */
+		return;
 	t->stats.errors++;
 	if (t->said == why)
 		return;
@@ -313,7 +315,7 @@ tail_rewritten(struct tail *t)
 	logfile_identity(&t->file, &pos);
 	pos.offset = t->file.at;
 	copy.fd = -1;
-	if (logpath_search(chain, &pos, &copy) == 1 &&
+	if (logpath_search(&t->where, chain, &pos, &copy) == 1 &&
 	    logfile_take_over(&t->file, &copy)) {
 		log_notice(
 		    "%s: truncated; reading its copy to the end", t->path);
@@ -391,6 +393,14 @@ tail_on_poll(void *ctx)
 	if (!loop_timer_pending(t->more))
 		tail_step(t);
 	loop_timer_set(t->poll, tailwatch_interval(t->watch));
+}
+
+void
+tail_look(struct tail *t)
+{
+	t->look = true;
+	if (!loop_timer_pending(t->more))
+		loop_timer_set(t->more, 0);
 }
 
 struct tail *
@@ -503,7 +513,7 @@ tail_rewind(struct tail *t, uint64_t logical)
 	chain = logchain_scan(t->path, t->history[i].ino);
 	if (chain == NULL)
 		return false;
-	found = logpath_search(chain, &t->history[i], &f) == 1;
+	found = logpath_search(&t->where, chain, &t->history[i], &f) == 1;
 	logchain_destroy(&chain);
 	if (!found)
 		return false;

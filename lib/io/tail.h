@@ -54,10 +54,14 @@ struct tail_options {
 	const struct logpos *pos; /* where to go on, or NULL; epoch is taken
 				     from it */
 	uint64_t epoch; /* used without pos; random, not 0 */
-	/* Opens the log for reading, O_CLOEXEC; -1 and errno. NULL: open(2).
-	 * `path` is always options.path. Rotated files are opened directly and
-	 * are skipped with a warning where that is not permitted. */
-	int (*open)(void *ctx, const char *path);
+	/*
+	 * Opens what open(2) may not (EACCES), O_CLOEXEC: the log at `path`
+	 * (always options.path), or the rotated file of it with this device
+	 * and inode (0 = none). -1 and errno; EAGAIN: it is asked for, and
+	 * tail_look() will be called when the answer is there. NULL: nobody
+	 * can. Descriptors are the tail's own.
+	 */
+	int (*open)(void *ctx, const char *path, uint64_t dev, uint64_t ino);
 };
 
 struct tail_stats {
@@ -79,6 +83,8 @@ void tail_position(const struct tail *, struct logpos *out);
 void tail_stats(const struct tail *, struct tail_stats *out);
 /* Reads no more until resumed (the store is behind). */
 void tail_pause(struct tail *, bool paused);
+/* Looks again soon: something that the opener waited for has come. */
+void tail_look(struct tail *);
 /* Goes back to a logical offset that lies in a file which can still be found
  * (the current one, or rotated ones); false if it cannot. */
 bool tail_rewind(struct tail *, uint64_t logical);

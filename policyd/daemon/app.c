@@ -15,10 +15,12 @@
 #include "lib/core/engine.h"
 #include "lib/core/log.h"
 #include "lib/core/store_embedded.h"
+#include "lib/core/syscalls.h"
 #include "lib/core/xalloc.h"
 #include "lib/io/conn.h"
 #include "lib/io/loop.h"
 #include "policyd/daemon/control.h"
+#include "policyd/daemon/firewall.h"
 #include "policyd/daemon/identity.h"
 #include "policyd/daemon/logs.h"
 #include "policyd/daemon/policysrv.h"
@@ -42,9 +44,11 @@ struct app {
 	struct control *control;
 	struct logs *logs;
 	struct state *state;
+	struct firewall *firewall; /* NULL: none */
 	struct loop_timer *tick, *drain;
 	struct event *ev_signal[N_SIGNALS];
 	double started;
+	bool foreground;
 	bool draining;
 	double drain_end; /* monotonic */
 };
@@ -67,6 +71,8 @@ on_blocked(void *ctx, const struct block *b, enum store_why why)
 	report_blocked(b, why);
 	if (app->control != NULL)
 		control_event_blocked(app->control, b, why);
+	if (app->firewall != NULL)
+		firewall_blocked(app->firewall, b, why);
 	if (app->state == NULL || why == STORE_LOADED)
 		return;
 	if (why == STORE_MANUAL)
@@ -83,6 +89,8 @@ on_unblocked(void *ctx, const struct block *b, enum store_why why)
 	report_unblocked(b, why);
 	if (app->control != NULL)
 		control_event_unblocked(app->control, b, why);
+	if (app->firewall != NULL)
+		firewall_unblocked(app->firewall, b, why);
 	if (app->state == NULL)
 		return;
 	if (why == STORE_MANUAL)
@@ -232,6 +240,8 @@ app_reload(void *ctx, struct errbuf *err)
 	if (app->control != NULL)
 		control_reconfigure(app->control, conf);
 	logs_configure(app->logs, conf, false);
+	if (app->firewall != NULL)
+		firewall_reconfigure(app->firewall, conf);
 	state_set_interval(app->state, conf->snapshot_interval);
 	conf_destroy(&app->conf);
 	app->conf = conf;
@@ -261,6 +271,7 @@ app_status(void *ctx, struct control_client *client)
 		.engine = app->engine,
 		.store = app->store,
 		.logs = app->logs,
+		.firewall = app->firewall,
 		.state = app->state,
 		.policy = app->policy,
 		.control = app->control,
@@ -272,11 +283,12 @@ app_status(void *ctx, struct control_client *client)
 }
 
 struct app *
-app_create(struct conf *conf)
+app_create(struct conf *conf, bool foreground)
 {
 	struct app *app = x_calloc(1, sizeof(*app));
 
 	app->conf = conf;
+	app->foreground = foreground;
 	app->loop = loop_create();
 	if (app->loop == NULL)
 		log_fatal("cannot create the event loop");
@@ -306,6 +318,7 @@ app_destroy(struct app **appp)
 		return;
 	control_destroy(&app->control);
 	policysrv_destroy(&app->policy);
+	firewall_destroy(&app->firewall);
 	logs_destroy(&app->logs);
 	state_destroy(&app->state);
 	engine_destroy(&app->engine);
@@ -384,6 +397,24 @@ open_control(struct app *app, struct errbuf *err)
 	    uid, gid, err);
 }
 
+/* What needs root is started while we are, and then it is given up. */
+static int
+separate_privileges(struct app *app, struct errbuf *err)
+{
+	const struct conf *conf = app->conf;
+
+	app->firewall = firewall_create(app->loop, app->engine, conf,
+	    app->foreground, err);
+	if (app->firewall == NULL && err->text[0] != '\0')
+		return -1;
+	if (geteuid() == 0 && conf->user[0] != '\0' && conf->n_logs > 0 &&
+	    logs_start_helper(app->logs, conf, app->foreground, err) != 0)
+		return -1;
+	if (identity_become(conf->user, err) != 0)
+		return -1;
+	return syscalls_forbid(false, err);
+}
+
 int
 app_open(struct app *app, struct errbuf *err)
 {
@@ -391,13 +422,13 @@ app_open(struct app *app, struct errbuf *err)
 	bool fresh, damaged;
 
 	raise_descriptor_limit();
+	app->logs = logs_create(app->loop, app->engine, on_progress, app);
 	if (identity_directory(conf->state_dir, conf->user, err) != 0 ||
 	    open_listeners(app, err) != 0 || open_control(app, err) != 0 ||
-	    identity_become(conf->user, err) != 0)
+	    separate_privileges(app, err) != 0)
 		return -1;
 	if (access(conf->state_dir, W_OK | X_OK) != 0)
 		return errbuf_set(err, "%s: not writable", conf->state_dir);
-	app->logs = logs_create(app->loop, app->engine, on_progress, app);
 	app->state = state_create(app->loop, conf->state_dir,
 	    conf->snapshot_interval, app->engine, app->store, on_before_state,
 	    app);

@@ -16,7 +16,7 @@ struct app;
 struct conf;
 
 /* Takes the configuration over. */
-struct app *app_create(struct conf *conf);
+struct app *app_create(struct conf *conf, bool foreground);
 void app_destroy(struct app **);
 /* Listens, becomes `user`, reads the state, opens the logs. -1 and why. */
 int app_open(struct app *, struct errbuf *);

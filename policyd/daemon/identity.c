@@ -59,6 +59,8 @@ identity_become(const char *user, struct errbuf *err)
 	if (identity_parse(user, &uid, &gid, err) != 0)
 		return errbuf_set(err, "option 'user': there is no user '%s'",
 		    user);
+	for (unsigned long cap = 0; cap < 64; cap++)
+		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	if (initgroups(user, gid) != 0 || setgid(gid) != 0 ||
 	    setuid(uid) != 0)
 		return errbuf_set(err, "cannot become user '%s': %s", user,
@@ -66,7 +68,6 @@ identity_become(const char *user, struct errbuf *err)
 	if (uid != 0 && setuid(0) == 0)
 		return errbuf_set(err, "root came back after becoming '%s'",
 		    user);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return 0;
 }
 

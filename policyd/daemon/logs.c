@@ -3,25 +3,45 @@
  */
 #include "policyd/daemon/logs.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "lib/core/log.h"
 #include "lib/core/xalloc.h"
 #include "lib/io/loop.h"
+#include "lib/io/privclient.h"
+
+/* What the helper has answered is good for so long, in seconds: a tail asks
+ * for the same file twice when it may not even look into the directory. */
+#define OPENED_FRESH 1.0
+
+/* The helper's last answer for one log. */
+struct opened {
+	int fd; /* -1: none */
+	int error;
+	uint64_t dev, ino;
+	double until;  /* monotonic */
+	uint32_t seq;  /* request under way, 0 = none */
+};
 
 struct one {
 	struct logs *logs;
 	char *path;
 	struct source *src;
 	struct tail *tail;
+	struct opened opened;
+	uint32_t number; /* in the configuration */
 	bool wanted; /* by the configuration being applied */
 };
 
 struct logs {
 	struct loop *loop;
 	struct engine *engine;
+	struct privclient *helper; /* NULL: opens everything itself */
 	void (*progress)(void *ctx);
 	void *ctx;
 	struct one **all;
@@ -57,6 +77,8 @@ one_destroy(struct one *one)
 	if (one->tail != NULL)
 		one_sync(one);
 	tail_destroy(&one->tail);
+	if (one->opened.fd >= 0)
+		close(one->opened.fd);
 	engine_source_remove(one->logs->engine, &one->src);
 	free(one->path);
 	free(one);
@@ -72,6 +94,7 @@ logs_destroy(struct logs **lsp)
 	for (size_t i = 0; i < ls->count; i++)
 		one_destroy(ls->all[i]);
 	free(ls->all);
+	privclient_destroy(&ls->helper);
 	free(ls);
 	*lsp = NULL;
 }
@@ -99,6 +122,93 @@ one_progress(void *ctx, bool current)
 	one->logs->progress(one->logs->ctx);
 }
 
+/* Called by the tail where open(2) failed; see tail.h. */
+static int
+one_open(void *ctx, const char *path, uint64_t dev, uint64_t ino)
+{
+	struct one *one = ctx;
+	struct opened *o = &one->opened;
+	struct privmsg_request req;
+
+	if (one->logs->helper == NULL ||
+	    privclient_is_gone(one->logs->helper)) {
+		errno = EACCES;
+		return -1;
+	}
+	if (o->seq == 0 && o->dev == dev && o->ino == ino &&
+	    loop_mono(one->logs->loop) < o->until) {
+		errno = o->error;
+		return o->fd >= 0 ? fcntl(o->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	}
+	if (o->seq == 0) {
+		memset(&req, 0, sizeof(req));
+		req.op = PRIVMSG_OPEN_LOG;
+		req.log = one->number;
+		req.name = logpos_hash(path, strlen(path));
+		o->dev = req.dev = ino != 0 ? dev : 0;
+		o->ino = req.inode = ino;
+		o->seq = privclient_send(one->logs->helper, &req);
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+static void
+helper_reply(void *ctx, const struct privmsg_reply *r, int fd)
+{
+	struct logs *ls = ctx;
+
+	for (size_t i = 0; i < ls->count; i++) {
+		struct one *one = ls->all[i];
+		struct opened *o = &one->opened;
+
+		if (o->seq == 0 || o->seq != r->seq)
+			continue;
+		if (o->fd >= 0)
+			close(o->fd);
+		o->fd = fd;
+		o->error = r->error != 0 ? r->error : EACCES;
+		o->until = loop_mono(ls->loop) + OPENED_FRESH;
+		o->seq = 0;
+		tail_look(one->tail);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void
+helper_gone(void *ctx, const char *why)
+{
+	struct logs *ls = ctx;
+
+	log_error("the helper that opens logs is gone (%s): logs that only "
+		  "root may read are not followed over their next rotation",
+	    why);
+	for (size_t i = 0; i < ls->count; i++)
+		ls->all[i]->opened.seq = 0;
+}
+
+int
+logs_start_helper(struct logs *ls, const struct conf *conf, bool foreground,
+    struct errbuf *err)
+{
+	static const struct privclient_events events = { .reply = helper_reply,
+		.gone = helper_gone };
+
+	ls->helper = privclient_create(ls->loop, conf->helper, "logs",
+	    conf->file, foreground, &events, ls, err);
+	return ls->helper != NULL ? 0 : -1;
+}
+
+const char *
+logs_helper_state(const struct logs *ls)
+{
+	if (ls->helper == NULL)
+		return "none";
+	return privclient_is_gone(ls->helper) ? "gone" : "running";
+}
+
 static uint64_t
 random_epoch(void)
 {
@@ -111,7 +221,8 @@ random_epoch(void)
 }
 
 static void
-one_create(struct logs *ls, const struct conf_log *cl, bool beginning)
+one_create(struct logs *ls, const struct conf_log *cl, uint32_t number,
+    bool beginning)
 {
 	static const struct tail_events events = { one_line, one_progress };
 	struct one *one = x_calloc(1, sizeof(*one));
@@ -122,6 +233,9 @@ one_create(struct logs *ls, const struct conf_log *cl, bool beginning)
 	one->logs = ls;
 	one->path = x_strdup(cl->path);
 	one->wanted = true;
+	one->opened.fd = -1;
+	one->number = number;
+	options.open = one_open;
 	one->src = engine_source_add(ls->engine, cl->path, cl->sets);
 	pos = source_position(one->src);
 	if (pos->epoch != 0)
@@ -151,15 +265,21 @@ logs_configure(struct logs *ls, const struct conf *conf, bool beginning)
 {
 	size_t kept = 0;
 
+	struct privmsg_request req = { .op = PRIVMSG_RELOAD };
+
+	if (ls->helper != NULL && ls->count > 0)
+		(void)privclient_send(ls->helper, &req);
 	for (size_t i = 0; i < ls->count; i++)
 		ls->all[i]->wanted = false;
 	for (size_t i = 0; i < conf->n_logs; i++) {
 		struct one *one = logs_find(ls, conf->logs[i].path);
 
-		if (one != NULL)
-			one->wanted = true;
-		else
-			one_create(ls, &conf->logs[i], beginning);
+		if (one == NULL) {
+			one_create(ls, &conf->logs[i], (uint32_t)i, beginning);
+			continue;
+		}
+		one->wanted = true;
+		one->number = (uint32_t)i;
 	}
 	for (size_t i = 0; i < ls->count; i++) {
 		if (ls->all[i]->wanted)

@@ -1,5 +1,6 @@
 /*
  * logs: the configured logs: each a tail that feeds a source of the engine.
+ * Files that only root may read are opened by mxwarden-priv.
  */
 #ifndef MXW_LOGS_H
 #define MXW_LOGS_H
@@ -8,6 +9,7 @@
 #include <stddef.h>
 
 #include "lib/core/engine.h"
+#include "lib/core/errbuf.h"
 #include "lib/io/tail.h"
 
 struct loop;
@@ -23,6 +25,12 @@ struct log_view {
 /* `progress` is called when something was read. */
 struct logs *logs_create(struct loop *, struct engine *,
     void (*progress)(void *ctx), void *ctx);
+/* Starts the helper that opens what this process will not be permitted to:
+ * before privileges are dropped. */
+int logs_start_helper(struct logs *, const struct conf *, bool foreground,
+    struct errbuf *);
+/* "none", "running" or "gone". */
+const char *logs_helper_state(const struct logs *);
 void logs_destroy(struct logs **);
 /* Follows the logs of this configuration: new ones are opened, those that are
  * not in it any more are closed, the others go on where they are. `beginning`:

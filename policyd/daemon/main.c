@@ -145,7 +145,7 @@ main(int argc, char **argv)
 		ready = go_background();
 	if (chdir("/") != 0)
 		log_fatal("/: %s", strerror(errno));
-	app = app_create(conf);
+	app = app_create(conf, o.foreground);
 	if (app_open(app, &err) != 0) {
 		app_destroy(&app);
 		log_fatal("%s", err.text);

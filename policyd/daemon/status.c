@@ -9,6 +9,7 @@
 #include "lib/core/engine.h"
 #include "lib/io/conn.h"
 #include "policyd/daemon/control.h"
+#include "policyd/daemon/firewall.h"
 #include "policyd/daemon/logs.h"
 #include "policyd/daemon/policysrv.h"
 #include "policyd/daemon/state.h"
@@ -44,6 +45,7 @@ status_daemon(const struct status_parts *p, struct control_client *client)
 	record_num(r, "raised", (double)es.raised);
 	record_num(r, "expired", (double)es.expired);
 	record_num(r, "view_full", (double)es.view_full);
+	record_str(r, "helper", logs_helper_state(p->logs));
 	put_time(r, "state_written", ss.last);
 	record_num(r, "state_writes", (double)ss.written);
 	record_num(r, "state_failures", (double)ss.failed);
@@ -131,6 +133,29 @@ status_policy(const struct status_parts *p, struct control_client *client)
 	control_put_end(client);
 }
 
+static void
+status_firewall(const struct status_parts *p, struct control_client *client)
+{
+	struct record_out *r = control_put(client, "firewall");
+	struct firewall_stats fs = { .backend = "none", .state = "off" };
+
+	if (p->firewall != NULL)
+		firewall_stats(p->firewall, &fs);
+	record_str(r, "backend", fs.backend);
+	record_str(r, "state", fs.state);
+	record_num(r, "entries", (double)fs.entries);
+	record_num(r, "pending", (double)fs.pending);
+	record_num(r, "sent", (double)fs.sent);
+	record_num(r, "refused", (double)fs.refused);
+	record_num(r, "repairs", (double)fs.repairs);
+	record_num(r, "errors", (double)fs.errors);
+	if (fs.error[0] != '\0')
+		record_str(r, "error", fs.error);
+	else
+		record_null(r, "error");
+	control_put_end(client);
+}
+
 void
 status_write(const struct status_parts *p, struct control_client *client)
 {
@@ -143,4 +168,5 @@ status_write(const struct status_parts *p, struct control_client *client)
 	}
 	status_store(p, client);
 	status_policy(p, client);
+	status_firewall(p, client);
 }

@@ -8,6 +8,7 @@ struct conf;
 struct control;
 struct control_client;
 struct engine;
+struct firewall;
 struct logs;
 struct policysrv;
 struct state;
@@ -18,6 +19,7 @@ struct status_parts {
 	const struct engine *engine;
 	const struct store *store;
 	const struct logs *logs;
+	const struct firewall *firewall; /* may be NULL */
 	const struct state *state;
 	const struct policysrv *policy;
 	const struct control *control;

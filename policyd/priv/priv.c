@@ -38,7 +38,7 @@ priv_waiting(void)
 {
 	struct pollfd p = { .fd = PRIV_FD, .events = POLLIN };
 
-	return poll(&p, 1, 0) > 0;
+	return poll(&p, 1, PRIV_COMPANY) > 0;
 }
 
 void

@@ -19,10 +19,11 @@
 #include "lib/core/privmsg.h"
 
 #define PRIV_FD 3
+#define PRIV_COMPANY 2 /* milliseconds that changes wait for company */
 
 /* priv.c: the conversation. False at the end of it. */
 bool priv_receive(struct privmsg_request *req);
-/* More to read at once? */
+/* Is there more to read, or will there be at once? */
 bool priv_waiting(void);
 /* fd -1: none. */
 void priv_reply(const struct privmsg_request *req, enum privmsg_result result,

@@ -1,0 +1,269 @@
+/*
+ * privclient: see privclient.h.
+ */
+#include "lib/io/privclient.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/core/xalloc.h"
+#include "lib/io/loop.h"
+
+#define PRIVCLIENT_BUDGET 64 /* replies per turn of the loop */
+
+struct privclient {
+	struct loop *loop;
+	const struct privclient_events *events;
+	void *ctx;
+	int fd; /* -1: gone */
+	pid_t pid;
+	uint32_t seq, answered;
+	struct event *ev_read, *ev_write;
+};
+
+static void privclient_on_read(evutil_socket_t fd, short what, void *arg);
+static void privclient_on_write(evutil_socket_t fd, short what, void *arg);
+
+static void __attribute__((noreturn))
+helper_exec(const char *program, const char *role, const char *config,
+    bool foreground, int fd)
+{
+	char *const argv[] = { (char *)(uintptr_t)program,
+		(char *)(uintptr_t)role, (char *)(uintptr_t)config,
+		(char *)(uintptr_t)(foreground ? "stderr" : "syslog"), NULL };
+	static char *const env[] = {
+		(char *)(uintptr_t)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+
+	/* Not in our group: a terminal's interrupt is for the daemon, which
+	 * may still need its helper to end properly. */
+	setpgid(0, 0);
+	if (fd == 3)
+		fcntl(fd, F_SETFD, 0);
+	else if (dup2(fd, 3) < 0)
+		_exit(126);
+	close_range(4, ~0u, 0);
+	execve(program, argv, env);
+	_exit(127);
+}
+
+struct privclient *
+privclient_create(struct loop *loop, const char *program, const char *role,
+    const char *config, bool foreground, const struct privclient_events *events,
+    void *ctx, struct errbuf *err)
+{
+	struct privclient *pc;
+	int fds[2];
+	pid_t pid;
+
+	if (access(program, X_OK) != 0) {
+		errbuf_set(err, "option 'helper': %s: %s", program,
+		    strerror(errno));
+		return NULL;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+		errbuf_set(err, "socketpair: %s", strerror(errno));
+		return NULL;
+	}
+	pid = fork();
+	if (pid == 0)
+		helper_exec(program, role, config, foreground, fds[1]);
+	close(fds[1]);
+	if (pid < 0) {
+		errbuf_set(err, "fork: %s", strerror(errno));
+		close(fds[0]);
+		return NULL;
+	}
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	pc = x_calloc(1, sizeof(*pc));
+	pc->loop = loop;
+	pc->events = events;
+	pc->ctx = ctx;
+	pc->fd = fds[0];
+	pc->pid = pid;
+	pc->ev_read = event_new(loop_base(loop), pc->fd, EV_READ | EV_PERSIST,
+	    privclient_on_read, pc);
+	pc->ev_write = event_new(loop_base(loop), pc->fd, EV_WRITE,
+	    privclient_on_write, pc);
+	if (pc->ev_read == NULL || pc->ev_write == NULL) {
+		errbuf_set(err, "out of memory");
+		privclient_destroy(&pc);
+		return NULL;
+	}
+	event_priority_set(pc->ev_read, LOOP_WORK);
+	event_priority_set(pc->ev_write, LOOP_WORK);
+	event_add(pc->ev_read, NULL);
+	return pc;
+}
+
+static void
+privclient_close(struct privclient *pc)
+{
+	if (pc->fd < 0)
+		return;
+	if (pc->ev_read != NULL)
+		event_del(pc->ev_read);
+	if (pc->ev_write != NULL)
+		event_del(pc->ev_write);
+	close(pc->fd);
+	pc->fd = -1;
+}
+
+static void
+privclient_lost(struct privclient *pc, const char *why)
+{
+	if (pc->fd < 0)
+		return;
+	privclient_close(pc);
+	waitpid(pc->pid, NULL, WNOHANG);
+	pc->events->gone(pc->ctx, why);
+}
+
+void
+privclient_destroy(struct privclient **pcp)
+{
+	struct privclient *pc = *pcp;
+
+	if (pc == NULL)
+		return;
+	privclient_close(pc);
+	if (pc->ev_read != NULL)
+		event_free(pc->ev_read);
+	if (pc->ev_write != NULL)
+		event_free(pc->ev_write);
+	/* It sees the end of file at once, unless a tool is running. */
+	for (int i = 0; i < 100 && waitpid(pc->pid, NULL, WNOHANG) == 0; i++)
+		poll(NULL, 0, 10);
+	free(pc);
+	*pcp = NULL;
+}
+
+uint32_t
+privclient_send(struct privclient *pc, struct privmsg_request *req)
+{
+	ssize_t n;
+
+	if (pc->fd < 0)
+		return 0;
+	req->magic = PRIVMSG_MAGIC;
+	req->seq = pc->seq + 1 != 0 ? pc->seq + 1 : 1;
+	do
+		n = send(pc->fd, req, sizeof(*req), MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(*req)) {
+		pc->seq = req->seq;
+		return pc->seq;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
+		event_add(pc->ev_write, NULL);
+		return 0;
+	}
+	/* The read event finds out that it has gone: not from in here. */
+	shutdown(pc->fd, SHUT_RDWR);
+	return 0;
+}
+
+/* One reply. 1: got one, 0: none now, -1: the end; *why_r. */
+static int
+privclient_receive(struct privclient *pc, struct privmsg_reply *reply,
+    int *fd_r, const char **why_r)
+{
+	struct iovec iov = { reply, sizeof(*reply) };
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *c;
+	ssize_t n;
+
+	*fd_r = -1;
+	n = recvmsg(pc->fd, &msg, MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (c != NULL && c->cmsg_level == SOL_SOCKET &&
+	    c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd_r, CMSG_DATA(c), sizeof(int));
+	*why_r = n == 0 ? "it has ended" : n < 0 ? strerror(errno)
+						 : "it sent a bad reply";
+	if (n > 0 && (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 &&
+	    privmsg_reply_valid(reply, (size_t)n))
+		return 1;
+	if (*fd_r >= 0)
+		close(*fd_r);
+	return -1;
+}
+
+static void
+privclient_on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct privclient *pc = arg;
+
+	(void)fd;
+	(void)what;
+	for (int i = 0; i < PRIVCLIENT_BUDGET && pc->fd >= 0; i++) {
+		struct privmsg_reply reply;
+		const char *why;
+		int got, passed;
+
+		got = privclient_receive(pc, &reply, &passed, &why);
+		if (got == 0)
+			return;
+		if (got < 0) {
+			privclient_lost(pc, why);
+			return;
+		}
+		pc->answered = reply.seq;
+		pc->events->reply(pc->ctx, &reply, passed);
+	}
+}
+
+static void
+privclient_on_write(evutil_socket_t fd, short what, void *arg)
+{
+	struct privclient *pc = arg;
+
+	(void)fd;
+	(void)what;
+	if (pc->events->writable != NULL)
+		pc->events->writable(pc->ctx);
+}
+
+bool
+privclient_is_gone(const struct privclient *pc)
+{
+	return pc->fd < 0;
+}
+
+pid_t
+privclient_pid(const struct privclient *pc)
+{
+	return pc->pid;
+}
+
+void
+privclient_settle(struct privclient *pc, double seconds)
+{
+	double end = loop_mono(pc->loop) + seconds;
+
+	while (pc->fd >= 0 && pc->answered != pc->seq) {
+		struct pollfd p = { .fd = pc->fd, .events = POLLIN };
+		double left = end - loop_mono(pc->loop);
+
+		if (left <= 0 || poll(&p, 1, (int)(left * 1000) + 1) <= 0)
+			return;
+		privclient_on_read(pc->fd, EV_READ, pc);
+	}
+}
