@@ -578,19 +578,20 @@ expired(void *ctx, const struct block *b)
 bool
 engine_tick(struct engine *e, double now)
 {
-	double past = INFINITY; /* the earliest time that is still being read */
-	double blocks;
+	double blocks = now;
 	bool more;
 
+	e->horizon = now - ENGINE_SLACK;
 	for (size_t i = 0; i < e->n_sources; i++) {
 		const struct entry *en = &e->sources[i];
 
-		if (en->sets != NULL && !source_is_current(en->src) &&
-		    source_stats(en->src)->last < past)
-			past = source_stats(en->src)->last;
+		if (en->sets == NULL || source_is_current(en->src))
+			continue;
+		/* The past is still being read, and how far back it goes
+		 * nobody knows: one line with a wrong time would tell. Until
+		 * then the bounds of the tables are all that forgets. */
+		e->horizon = blocks = -INFINITY;
 	}
-	blocks = past < now ? past - ENGINE_SLACK : now;
-	e->horizon = (past < now ? past : now) - ENGINE_SLACK;
 	more = store_poll(e->store, now, e->horizon);
 	more |= blocklist_expire(e->view, blocks, EXPIRE_CHUNK, expired, e) ==
 	    EXPIRE_CHUNK;

@@ -128,11 +128,15 @@ main(int argc, char **argv)
 	struct errbuf err;
 	struct conf *conf;
 	struct app *app;
+	char *path;
 	int ready = -1, rc;
 
 	log_set_prefix("mxwardend");
 	parse_options(argc, argv, &o);
-	conf = conf_read(o.config, &err);
+	/* It is read again after the working directory has changed. */
+	path = realpath(o.config, NULL);
+	conf = conf_read(path != NULL ? path : o.config, &err);
+	free(path);
 	if (conf == NULL)
 		log_fatal("%s", err.text);
 	if (o.test) {
