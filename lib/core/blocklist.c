@@ -199,6 +199,13 @@ blocklist_get(const struct blocklist *bl, const struct addr *a,
 }
 
 bool
+blocklist_id(const struct blocklist *bl, const struct addr *a, uint32_t *id_r)
+{
+	*id_r = prefixmap_get(bl->map, a);
+	return *id_r != PREFIXMAP_NONE;
+}
+
+bool
 blocklist_match(const struct blocklist *bl, const struct addr *host,
     double now, struct block *out)
 {

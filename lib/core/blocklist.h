@@ -40,6 +40,9 @@ bool blocklist_del(struct blocklist *, const struct addr *);
 /* The entry for exactly this prefix, expired or not; false if none. */
 bool blocklist_get(const struct blocklist *, const struct addr *,
     struct block *out);
+/* The entry's number, dense and its own until it is removed. */
+bool blocklist_id(const struct blocklist *, const struct addr *,
+    uint32_t *id_r);
 /* The longest entry that holds `host` and has not expired at `now`. */
 bool blocklist_match(const struct blocklist *, const struct addr *host,
     double now, struct block *out);

@@ -12,6 +12,7 @@
 #include "lib/core/num.h"
 #include "lib/core/policy.h"
 #include "lib/core/rules.h"
+#include "lib/core/storeuri.h"
 
 #define DAY 86400.0
 
@@ -75,9 +76,23 @@ check_word(const char *value, struct errbuf *err)
 static int
 check_store(const char *value, struct errbuf *err)
 {
-	if (strcmp(value, "embedded") != 0)
-		return errbuf_set(err, "'%s' is not a store: only \"embedded\" "
-				       "is known", value);
+	struct storeuri uri;
+
+	return storeuri_parse(value, &uri, err) ? 0 : -1;
+}
+
+/* Beginning of all keys; it is part of patterns and messages. */
+static int
+check_prefix(const char *value, struct errbuf *err)
+{
+	size_t n = strlen(value);
+
+	if (n == 0 || n > 128)
+		return errbuf_set(err, "the prefix must have 1 to 128 bytes");
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)value[i] <= ' ' || value[i] == 0x7f)
+			return errbuf_set(err, "the prefix must not hold "
+					       "blanks or control characters");
 	return 0;
 }
 
@@ -315,7 +330,8 @@ const struct conf_row conf_rows[] = {
 	{ "firewall", "shared", CONF_BOOL, "true", 0, 0, true, NULL,
 	    "blocks decided on other hosts are dropped here, too" },
 
-	{ "redis", "prefix", CONF_STRING, "mxwarden:", 0, 0, false, NULL,
+	{ "redis", "prefix", CONF_STRING, "mxwarden:", 0, 0, false,
+	    check_prefix,
 	    "beginning of all keys" },
 	{ "redis", "user", CONF_STRING, "", 0, 0, false, NULL,
 	    "ACL user; \"\" = default" },

@@ -322,7 +322,8 @@ feed_hit(struct engine *e, struct source *src, const struct offence *o,
 {
 	struct hit h = { .addr = engine_scope(e, &o->addr), .t = o->t,
 		.weight = o->weight, .rule = o->rule->name,
-		.epoch = source_position(src)->epoch, .offset = end };
+		.epoch = source_position(src)->epoch, .offset = end,
+		.again = source_is_again(src, end) };
 
 	if (engine_is_allowed(e, &o->addr)) {
 		source_stats(src)->allowed += o->attempts;
@@ -330,7 +331,7 @@ feed_hit(struct engine *e, struct source *src, const struct offence *o,
 	}
 	source_stats(src)->scored += o->attempts;
 	store_hit(e->store, &h);
-	if (e->events->offence != NULL)
+	if (e->events->offence != NULL && !h.again)
 		e->events->offence(e->ctx, o);
 	if (store_poll(e->store, now, e->horizon))
 		engine_wake(e);
@@ -395,8 +396,8 @@ feed_join(struct engine *e, struct source *src, const struct logline *line,
 	feed_hit(e, src, &j.offence, end, now);
 }
 
-void
-engine_feed(struct engine *e, struct source *src, const char *text, size_t len,
+static void
+feed_line(struct engine *e, struct source *src, const char *text, size_t len,
     uint64_t end, bool cut, double ref, double now)
 {
 	struct source_stats *st = source_stats(src);
@@ -447,6 +448,20 @@ engine_feed(struct engine *e, struct source *src, const char *text, size_t len,
 	case RULE_OFFENCE:
 		feed_offence(e, src, &line, &m, end, ref, now);
 		return;
+	}
+}
+
+void
+engine_feed(struct engine *e, struct source *src, const char *text, size_t len,
+    uint64_t end, bool cut, double ref, double now)
+{
+	struct source_stats was = *source_stats(src);
+
+	feed_line(e, src, text, len, end, cut, ref, now);
+	if (source_is_again(src, end)) {
+		/* It has been counted before. */
+		was.last = source_stats(src)->last;
+		*source_stats(src) = was;
 	}
 }
 
@@ -573,6 +588,20 @@ expired(void *ctx, const struct block *b)
 	e->stats.expired++;
 	if (e->events->unblocked != NULL)
 		e->events->unblocked(e->ctx, b, STORE_EXPIRED);
+}
+
+enum store_flow
+engine_flow(struct engine *e, bool can_replay)
+{
+	unsigned flags = STORE_FLOW_CURRENT;
+
+	if (can_replay)
+		flags |= STORE_FLOW_CAN_REPLAY;
+	for (size_t i = 0; i < e->n_sources; i++)
+		if (e->sources[i].sets != NULL &&
+		    !source_is_current(e->sources[i].src))
+			flags &= ~STORE_FLOW_CURRENT;
+	return store_flow(e->store, flags);
 }
 
 bool

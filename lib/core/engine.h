@@ -117,6 +117,9 @@ struct verdict {
 void engine_query(struct engine *, const struct policy_request *, double now,
     struct verdict *out);
 
+/* How to go on with the logs; see store.h. */
+enum store_flow engine_flow(struct engine *, bool can_replay);
+
 /* Expiry and deliveries; call it at least once a second. True when there is
  * more to do: call again in the next turn of the loop. */
 bool engine_tick(struct engine *, double now);

@@ -28,6 +28,7 @@ enum snapshot_section {
 	SNAPSHOT_BLOCKS = 3,
 	SNAPSHOT_STRIKES = 4,
 	SNAPSHOT_ALLOW = 5,
+	SNAPSHOT_PENDING = 6, /* hits on their way (hitqueue.h) */
 };
 
 struct snapshot_writer;

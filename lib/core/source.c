@@ -20,6 +20,12 @@ struct source {
 	struct source_stats stats;
 	struct logpos pos;
 	bool current;
+	uint64_t again; /* lines up to here were read before */
+	struct {
+		struct attempts *attempts; /* NULL = no mark */
+		struct logpos pos;
+		double last;
+	} mark;
 };
 
 struct source *
@@ -41,6 +47,7 @@ source_destroy(struct source **sp)
 		return;
 	matcher_destroy(&src->matcher);
 	attempts_destroy(&src->attempts);
+	attempts_destroy(&src->mark.attempts);
 	free(src->name);
 	free(src);
 	*sp = NULL;
@@ -114,6 +121,65 @@ source_set_position(struct source *src, const struct logpos *pos)
 }
 
 static void
+copy_attempt(void *ctx, const struct attempt_key *k, unsigned count, double t)
+{
+	attempts_restore(ctx, k, count, t);
+}
+
+static void
+reached(struct source *src, const struct logpos *pos)
+{
+	if (logpos_logical(pos) > src->again)
+		src->again = logpos_logical(pos);
+}
+
+void
+source_mark(struct source *src, const struct logpos *pos)
+{
+	attempts_destroy(&src->mark.attempts);
+	src->mark.attempts = attempts_create();
+	attempts_each(src->attempts, copy_attempt, src->mark.attempts);
+	src->mark.pos = *pos;
+	src->mark.last = src->stats.last;
+}
+
+bool
+source_has_mark(const struct source *src)
+{
+	return src->mark.attempts != NULL;
+}
+
+const struct logpos *
+source_mark_position(const struct source *src)
+{
+	return &src->mark.pos;
+}
+
+void
+source_rewind(struct source *src, const struct logpos *pos)
+{
+	reached(src, pos);
+	attempts_destroy(&src->attempts);
+	src->attempts = src->mark.attempts;
+	src->mark.attempts = NULL;
+	src->pos = src->mark.pos;
+	src->stats.last = src->mark.last;
+	src->current = false;
+}
+
+void
+source_unmark(struct source *src)
+{
+	attempts_destroy(&src->mark.attempts);
+}
+
+bool
+source_is_again(const struct source *src, uint64_t end)
+{
+	return end <= src->again;
+}
+
+static void
 save_attempt(void *ctx, const struct attempt_key *k, unsigned count, double t)
 {
 	struct snapshot_writer *w = ctx;
@@ -130,7 +196,9 @@ save_attempt(void *ctx, const struct attempt_key *k, unsigned count, double t)
 void
 source_save(const struct source *src, struct snapshot_writer *w)
 {
-	const struct logpos *p = &src->pos;
+	bool marked = source_has_mark(src);
+	const struct logpos *p = marked ? &src->mark.pos : &src->pos;
+	uint64_t again = logpos_logical(&src->pos);
 
 	snapshot_put_u8(w, 1);
 	snapshot_put_str(w, src->name, strlen(src->name));
@@ -142,8 +210,10 @@ source_save(const struct source *src, struct snapshot_writer *w)
 	snapshot_put_u64(w, p->head_hash);
 	snapshot_put_u32(w, p->head_len);
 	snapshot_put_f64(w, p->time);
-	snapshot_put_f64(w, src->stats.last);
-	attempts_each(src->attempts, save_attempt, w);
+	snapshot_put_f64(w, marked ? src->mark.last : src->stats.last);
+	snapshot_put_u64(w, again > src->again ? again : src->again);
+	attempts_each(marked ? src->mark.attempts : src->attempts,
+	    save_attempt, w);
 	snapshot_put_u8(w, 0);
 }
 
@@ -195,6 +265,7 @@ source_load(struct snapshot_reader *r)
 	p->head_len = snapshot_get_u32(r);
 	p->time = snapshot_get_f64(r);
 	src->stats.last = snapshot_get_f64(r);
+	src->again = snapshot_get_u64(r);
 	if (p->head_len > LOGPOS_HEAD_MAX || !isfinite(p->time) ||
 	    !isfinite(src->stats.last))
 		memset(p, 0, sizeof(*p));

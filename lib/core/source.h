@@ -56,6 +56,23 @@ void source_set_current(struct source *, bool current);
 const struct logpos *source_position(const struct source *);
 void source_set_position(struct source *, const struct logpos *);
 
+/*
+ * A place to come back to (see store_flow): a position, with the connections
+ * as they are there. While there is one, it is what a snapshot holds; lines
+ * up to the farthest place ever reached are read again after coming back, in
+ * this process or the next, and since the connections are those of then, they
+ * give the same hits.
+ */
+void source_mark(struct source *, const struct logpos *);
+bool source_has_mark(const struct source *);
+/* Back at the mark, which is dropped. `reached` is how far it has been read. */
+void source_rewind(struct source *, const struct logpos *reached);
+/* Drops the mark and goes on from here: what is behind it is lost. */
+void source_unmark(struct source *);
+const struct logpos *source_mark_position(const struct source *);
+/* Has the line that ends here been read before? */
+bool source_is_again(const struct source *, uint64_t end);
+
 /* One source of a snapshot: position and connections. */
 void source_save(const struct source *, struct snapshot_writer *);
 /* A source with no rules yet; NULL at the end of the section. */

@@ -82,6 +82,24 @@ store_poll(struct store *s, double now, double horizon)
 	return s->ops->poll(s, now, horizon);
 }
 
+enum store_flow
+store_flow(struct store *s, unsigned flags)
+{
+	return s->ops->flow(s, flags);
+}
+
+void
+store_save(const struct store *s, struct snapshot_writer *w)
+{
+	s->ops->save(s, w);
+}
+
+bool
+store_load(struct store *s, struct snapshot_reader *r, uint8_t section)
+{
+	return s->ops->load(s, r, section);
+}
+
 void
 store_status(const struct store *s, struct store_status *out)
 {

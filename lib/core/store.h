@@ -45,6 +45,8 @@ struct hit {
 	name_id rule;
 	uint64_t epoch;	 /* of the log source; 0 = no source (tests) */
 	uint64_t offset; /* logical, of the end of the line */
+	bool again; /* the line is read once more, after STORE_FLOW_REPLAY or
+		       a restart: what it does on this host is done */
 };
 
 /* Everything known about an address's score. */
@@ -77,6 +79,30 @@ enum store_result {
 	STORE_NOT_FOUND,   /* there was nothing to remove */
 	STORE_UNAVAILABLE, /* not done, or only done on this host; text says */
 };
+
+/*
+ * The log is the queue of a store that is not here. Whoever feeds lines asks
+ * between two pieces of the log (of at most STORE_FLOW_HITS hits each) how to
+ * go on.
+ */
+#define STORE_FLOW_HITS 4096
+
+enum store_flow {
+	STORE_FLOW_GO,
+	/* From here on hits only count on this host: remember the places of
+	 * all logs, and what is known about the connections in them. Those
+	 * are the places to go on from after a restart, too. */
+	STORE_FLOW_MARK,
+	/* Go back to the remembered places. */
+	STORE_FLOW_REPLAY,
+};
+
+/* What is said with the question. */
+#define STORE_FLOW_CAN_REPLAY 1u /* can go back now; if not, it is told again */
+#define STORE_FLOW_CURRENT 2u	 /* all logs have been read to their ends */
+
+struct snapshot_reader;
+struct snapshot_writer;
 
 struct store_sink {
 	void (*blocked)(void *ctx, const struct block *, enum store_why);
@@ -119,6 +145,9 @@ struct store_ops {
 	void (*fetch)(struct store *, uint64_t ticket, const struct addr *);
 	void (*top)(struct store *, uint64_t ticket, size_t n);
 	bool (*poll)(struct store *, double now, double horizon);
+	enum store_flow (*flow)(struct store *, unsigned flags);
+	void (*save)(const struct store *, struct snapshot_writer *);
+	bool (*load)(struct store *, struct snapshot_reader *, uint8_t section);
 	void (*status)(const struct store *, struct store_status *);
 };
 
@@ -160,6 +189,12 @@ void store_top(struct store *, uint64_t ticket, size_t n);
  * is more to do: call again in the next turn of the loop.
  */
 bool store_poll(struct store *, double now, double horizon);
+enum store_flow store_flow(struct store *, unsigned flags);
+/* Writes its sections of a snapshot (snapshot.h). */
+void store_save(const struct store *, struct snapshot_writer *);
+/* Takes a section whose tag was just read; false if it is not one of its
+ * sections. Blocks and allow entries go to the sink at once. */
+bool store_load(struct store *, struct snapshot_reader *, uint8_t section);
 void store_status(const struct store *, struct store_status *out);
 
 #endif

@@ -162,33 +162,59 @@ decide(struct embedded *em, const struct hit *h, double score, int level)
 	op->why = why;
 }
 
-static void
-embedded_hit(struct store *s, const struct hit *h)
+bool
+store_embedded_score(struct store *s, const struct hit *h)
 {
 	struct embedded *em = embedded_of(s);
 	const struct store_params *p = em->params;
 	struct score_entry *e;
 	bool fresh;
-	double score;
-	int level;
 
 	e = scoretable_touch(em->scores, &h->addr, &fresh);
 	if (e == NULL) {
 		em->errors++;
-		return;
+		return false;
 	}
 	if (!score_entry_apply_offset(e, h->epoch, h->offset)) {
 		em->repeated++;
-		return;
+		return false;
 	}
 	em->applied++;
 	if (fresh || h->t - e->score.last >= p->window)
 		score_entry_reset(e);
-	score = score_apply(&e->score, fresh, h->weight, h->t, p->window);
+	score_apply(&e->score, fresh, h->weight, h->t, p->window);
 	score_entry_count(e, h->rule);
-	level = level_reached(p->levels, p->n_levels, score);
-	if (level >= 0 && h->weight > 0)
-		decide(em, h, score, level);
+	return true;
+}
+
+void
+store_embedded_judge(struct store *s, const struct hit *h)
+{
+	struct embedded *em = embedded_of(s);
+	const struct store_params *p = em->params;
+	const struct score_entry *e = scoretable_get(em->scores, &h->addr);
+	int level;
+
+	if (e == NULL || !(h->weight > 0))
+		return;
+	level = level_reached(p->levels, p->n_levels, e->score.score);
+	if (level >= 0)
+		decide(em, h, e->score.score, level);
+}
+
+static void
+embedded_hit(struct store *s, const struct hit *h)
+{
+	if (store_embedded_score(s, h))
+		store_embedded_judge(s, h);
+}
+
+void
+store_embedded_forget(struct store *s, const struct addr *a, bool strikes)
+{
+	scoretable_del(embedded_of(s)->scores, a);
+	if (strikes)
+		strikes_del(embedded_of(s)->strikes, a);
 }
 
 static void
@@ -337,6 +363,32 @@ run_allow(struct embedded *em, const struct addr *a, bool present)
 	if (had != present)
 		em->store.sink->allowed(em->store.sink_ctx, a, present);
 	return had || present ? STORE_OK : STORE_NOT_FOUND;
+}
+
+bool
+store_embedded_allow(struct store *s, const struct addr *a, bool present)
+{
+	struct embedded *em = embedded_of(s);
+	bool had = prefixmap_get(em->allow, a) != PREFIXMAP_NONE;
+
+	return run_allow(em, a, present) == STORE_OK && had != present;
+}
+
+bool
+store_embedded_allow_next(const struct store *s, size_t *cursor,
+    struct addr *out)
+{
+	const struct embedded *em = (const struct embedded *)s;
+
+	while (*cursor < prefixmap_end(em->allow)) {
+		uint32_t id = (uint32_t)(*cursor)++;
+
+		if (prefixmap_used(em->allow, id)) {
+			*out = prefixmap_key(em->allow, id);
+			return true;
+		}
+	}
+	return false;
 }
 
 static enum store_result
@@ -509,36 +561,6 @@ embedded_status(const struct store *s, struct store_status *out)
 	out->errors = em->errors;
 }
 
-static const struct store_ops embedded_ops = {
-	.destroy = embedded_destroy,
-	.configure = embedded_configure,
-	.hit = embedded_hit,
-	.block = embedded_block,
-	.unblock = embedded_unblock,
-	.unblock_all = embedded_unblock_all,
-	.forgive = embedded_forgive,
-	.allow = embedded_allow,
-	.fetch = embedded_fetch,
-	.top = embedded_top,
-	.poll = embedded_poll,
-	.status = embedded_status,
-};
-
-struct store *
-store_embedded_create(const struct store_params *params, size_t max_addresses)
-{
-	struct embedded *em = x_calloc(1, sizeof(*em));
-
-	em->store.ops = &embedded_ops;
-	em->params = params;
-	em->scores = scoretable_create(max_addresses);
-	em->strikes = strikes_create(max_addresses);
-	em->allow = prefixmap_create();
-	em->ops_end = &em->ops;
-	em->horizon = -INFINITY;
-	return &em->store;
-}
-
 static void
 save_blocks(const struct blocklist *view, struct snapshot_writer *w)
 {
@@ -607,8 +629,8 @@ load_allow(struct embedded *em, struct snapshot_reader *r)
 	}
 }
 
-void
-store_embedded_save(const struct store *s, struct snapshot_writer *w)
+static void
+embedded_save(const struct store *s, struct snapshot_writer *w)
 {
 	const struct embedded *em = (const struct embedded *)s;
 
@@ -622,8 +644,8 @@ store_embedded_save(const struct store *s, struct snapshot_writer *w)
 	save_allow(em->allow, w);
 }
 
-bool
-store_embedded_load(struct store *s, struct snapshot_reader *r, uint8_t section)
+static bool
+embedded_load(struct store *s, struct snapshot_reader *r, uint8_t section)
 {
 	struct embedded *em = embedded_of(s);
 
@@ -643,4 +665,46 @@ store_embedded_load(struct store *s, struct snapshot_reader *r, uint8_t section)
 	default:
 		return false;
 	}
+}
+
+/* Nothing is ever away. */
+static enum store_flow
+embedded_flow(struct store *s, unsigned flags)
+{
+	(void)s;
+	(void)flags;
+	return STORE_FLOW_GO;
+}
+
+static const struct store_ops embedded_ops = {
+	.destroy = embedded_destroy,
+	.configure = embedded_configure,
+	.hit = embedded_hit,
+	.block = embedded_block,
+	.unblock = embedded_unblock,
+	.unblock_all = embedded_unblock_all,
+	.forgive = embedded_forgive,
+	.allow = embedded_allow,
+	.fetch = embedded_fetch,
+	.top = embedded_top,
+	.poll = embedded_poll,
+	.flow = embedded_flow,
+	.save = embedded_save,
+	.load = embedded_load,
+	.status = embedded_status,
+};
+
+struct store *
+store_embedded_create(const struct store_params *params, size_t max_addresses)
+{
+	struct embedded *em = x_calloc(1, sizeof(*em));
+
+	em->store.ops = &embedded_ops;
+	em->params = params;
+	em->scores = scoretable_create(max_addresses);
+	em->strikes = strikes_create(max_addresses);
+	em->allow = prefixmap_create();
+	em->ops_end = &em->ops;
+	em->horizon = -INFINITY;
+	return &em->store;
 }

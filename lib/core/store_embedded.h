@@ -14,17 +14,22 @@
 
 #include "lib/core/store.h"
 
-struct snapshot_writer;
-struct snapshot_reader;
-
 struct store *store_embedded_create(const struct store_params *params,
     size_t max_addresses);
 
-/* Writes its sections of a snapshot (snapshot.h). */
-void store_embedded_save(const struct store *, struct snapshot_writer *);
-/* Takes a section whose tag was just read; false if it is not one of its
- * sections. Blocks and allow entries go to the sink at once. */
-bool store_embedded_load(struct store *, struct snapshot_reader *,
-    uint8_t section);
+/*
+ * For a store that keeps this one as its local defence: store_hit() in two
+ * steps. The first scores (false: applied before), the second blocks if the
+ * score is high enough by now.
+ */
+bool store_embedded_score(struct store *, const struct hit *);
+void store_embedded_judge(struct store *, const struct hit *);
+/* Forgets the score, and the strikes if so wanted. */
+void store_embedded_forget(struct store *, const struct addr *, bool strikes);
+/* Changes the allow list at once (from the loop); true if it did change. */
+bool store_embedded_allow(struct store *, const struct addr *, bool present);
+/* Walks the allow list; *cursor starts at 0. */
+bool store_embedded_allow_next(const struct store *, size_t *cursor,
+    struct addr *out);
 
 #endif

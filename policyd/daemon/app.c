@@ -15,10 +15,12 @@
 #include "lib/core/engine.h"
 #include "lib/core/log.h"
 #include "lib/core/store_embedded.h"
+#include "lib/core/storeuri.h"
 #include "lib/core/syscalls.h"
 #include "lib/core/xalloc.h"
 #include "lib/io/conn.h"
 #include "lib/io/loop.h"
+#include "lib/io/store_redis.h"
 #include "policyd/daemon/control.h"
 #include "policyd/daemon/firewall.h"
 #include "policyd/daemon/identity.h"
@@ -282,6 +284,26 @@ app_status(void *ctx, struct control_client *client)
 	status_write(&parts, client);
 }
 
+static struct store *
+app_store(struct app *app)
+{
+	const struct conf *conf = app->conf;
+	struct store_redis_options options = {
+		.params = &app->params,
+		.max_addresses = conf->max_addresses,
+		.link = { .prefix = conf->redis.prefix,
+		    .user = conf->redis.user,
+		    .password_file = conf->redis.password_file,
+		    .timeout = conf->redis.timeout },
+	};
+
+	if (conf->store_kind == CONF_STORE_EMBEDDED)
+		return store_embedded_create(&app->params, conf->max_addresses);
+	if (!storeuri_parse(conf->store, &options.link.uri, NULL))
+		log_fatal("%s: not a store", conf->store); /* was checked */
+	return store_redis_create(app->loop, &options);
+}
+
 struct app *
 app_create(struct conf *conf, bool foreground)
 {
@@ -295,7 +317,7 @@ app_create(struct conf *conf, bool foreground)
 	app->started = loop_now(app->loop);
 	app->tick = loop_timer_create(app->loop, LOOP_WORK, on_tick, app);
 	app->drain = loop_timer_create(app->loop, LOOP_ANSWERS, on_drain, app);
-	app->store = store_embedded_create(&app->params, conf->max_addresses);
+	app->store = app_store(app);
 	app->engine = engine_create(conf, app->store, &app_events, app);
 	app->policy = policysrv_create(app->loop, app->engine,
 	    conf->idle_timeout);
@@ -436,6 +458,8 @@ app_open(struct app *app, struct errbuf *err)
 	logs_configure(app->logs, conf, damaged);
 	if (conf->n_logs == 0)
 		log_warning("no log is configured: nothing will be scored here");
+	/* The state may hold all the hits that there is room for. */
+	logs_flow(app->logs);
 	/* What a new log's position is must be known after a crash, too. */
 	state_hurry(app->state);
 	loop_timer_set(app->tick, 0);

@@ -46,6 +46,7 @@ struct logs {
 	void *ctx;
 	struct one **all;
 	size_t count;
+	bool marked; /* the store keeps no hits: there are places to go back to */
 };
 
 struct logs *
@@ -76,6 +77,9 @@ one_destroy(struct one *one)
 {
 	if (one->tail != NULL)
 		one_sync(one);
+	/* Should it come back, it goes on where the store needs it. */
+	if (one->tail != NULL && source_has_mark(one->src))
+		source_rewind(one->src, source_position(one->src));
 	tail_destroy(&one->tail);
 	if (one->opened.fd >= 0)
 		close(one->opened.fd);
@@ -113,12 +117,85 @@ one_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
 	    loop_now(one->logs->loop) + LOGS_LEAD);
 }
 
+static void one_line(void *, const char *, size_t, uint64_t, bool, double);
+static void one_progress(void *, bool);
+
+static void
+one_follow(struct one *one, const struct tail_options *options)
+{
+	static const struct tail_events events = { one_line, one_progress };
+
+	one->tail = tail_create(one->logs->loop, options, &events, one);
+	if (one->tail == NULL)
+		log_fatal("%s: cannot be followed", one->path);
+}
+
+static void
+one_mark(struct one *one)
+{
+	struct logpos pos;
+
+	tail_position(one->tail, &pos);
+	pos.time = loop_now(one->logs->loop);
+	source_mark(one->src, &pos);
+}
+
+static void
+one_replay(struct one *one)
+{
+	struct logpos reached;
+
+	if (!source_has_mark(one->src))
+		return;
+	tail_position(one->tail, &reached);
+	if (logpos_logical(&reached) ==
+	    logpos_logical(source_mark_position(one->src))) {
+		source_unmark(one->src);
+		return;
+	}
+	/* A new tail finds the place as after a restart, wherever rotation
+	 * has put it. */
+	tail_destroy(&one->tail);
+	source_rewind(one->src, &reached);
+	one_follow(one,
+	    &(struct tail_options){ .path = one->path,
+		.pos = source_position(one->src) });
+}
+
+static void
+flow(struct logs *ls, bool can_replay)
+{
+	enum store_flow flow = engine_flow(ls->engine, can_replay);
+
+	if (flow == STORE_FLOW_GO)
+		return;
+	ls->marked = flow == STORE_FLOW_MARK;
+	if (ls->marked)
+		log_notice("the store is behind: hits count on this host, the "
+			   "logs are read again when it is back");
+	else
+		log_notice("reading the logs again for the store");
+	for (size_t i = 0; i < ls->count; i++) {
+		if (ls->marked)
+			one_mark(ls->all[i]);
+		else
+			one_replay(ls->all[i]);
+	}
+}
+
+void
+logs_flow(struct logs *ls)
+{
+	flow(ls, true);
+}
+
 static void
 one_progress(void *ctx, bool current)
 {
 	struct one *one = ctx;
 
 	source_set_current(one->src, current);
+	flow(one->logs, false); /* it would destroy the tail we are in */
 	one->logs->progress(one->logs->ctx);
 }
 
@@ -224,7 +301,6 @@ static void
 one_create(struct logs *ls, const struct conf_log *cl, uint32_t number,
     bool beginning)
 {
-	static const struct tail_events events = { one_line, one_progress };
 	struct one *one = x_calloc(1, sizeof(*one));
 	struct tail_options options = { .path = cl->path,
 		.beginning = cl->beginning || beginning };
@@ -242,11 +318,11 @@ one_create(struct logs *ls, const struct conf_log *cl, uint32_t number,
 		options.pos = pos;
 	else
 		options.epoch = random_epoch();
-	one->tail = tail_create(ls->loop, &options, &events, one);
-	if (one->tail == NULL)
-		log_fatal("%s: cannot be followed", cl->path);
+	one_follow(one, &options);
 	/* The epoch must be known before the first line comes. */
 	one_sync(one);
+	if (ls->marked)
+		one_mark(one);
 	ls->all = x_reallocarray(ls->all, ls->count + 1, sizeof(*ls->all));
 	ls->all[ls->count++] = one;
 }

@@ -36,6 +36,8 @@ void logs_destroy(struct logs **);
  * not in it any more are closed, the others go on where they are. `beginning`:
  * read those without a position from their start, whatever they say. */
 void logs_configure(struct logs *, const struct conf *, bool beginning);
+/* Does what the store asks for (store_flow); to be called now and then. */
+void logs_flow(struct logs *);
 /* Tells the engine's sources where their tails are. */
 void logs_sync(struct logs *);
 /* A log that is missing holds nothing up: call it before engine_tick(). */

@@ -18,7 +18,6 @@
 
 #include "lib/core/log.h"
 #include "lib/core/snapshot.h"
-#include "lib/core/store_embedded.h"
 #include "lib/core/xalloc.h"
 #include "lib/io/loop.h"
 
@@ -122,7 +121,7 @@ state_write(struct state *st, struct errbuf *err)
 	if (w == NULL)
 		return -1;
 	engine_save_sources(st->engine, w);
-	store_embedded_save(st->store, w);
+	store_save(st->store, w);
 	return snapshot_writer_commit(&w, err);
 }
 
@@ -230,7 +229,7 @@ state_read(struct state *st, struct snapshot_reader *r)
 	while ((section = snapshot_next_section(r)) != SNAPSHOT_END) {
 		if (section == SNAPSHOT_SOURCES)
 			engine_load_sources(st->engine, r);
-		else if (!store_embedded_load(st->store, r, section))
+		else if (!store_load(st->store, r, section))
 			break;
 	}
 }
