@@ -9,8 +9,9 @@
 #
 # and may go on with `near RULE` (the lines come close to that rule) and
 # `injection` (a client tries to be another rule or another address with them,
-# or to be nobody). RULE may be own-refusal, which is in no file. Other lines
-# with a # are comments.
+# or to be nobody) and `xN` (the line tells of N attempts). RULE may be
+# own-refusal, which is in no file; ADDRESS is - for a rule whose lines have
+# none. Other lines with a # are comments.
 #
 # Every rule must have at least two lines, two near misses and one injection.
 # All sets are active together, and no line may match two offences; lines with
@@ -57,11 +58,15 @@ read_corpus {
 
 			$block = { rule => $rule eq '-' ? undef : $rule };
 			$block->{address} = shift @words if $rule ne '-';
+			$block->{address} = undef
+			    if ($block->{address} // '') eq '-';
 			while (defined(my $word = shift @words)) {
 				if ($word eq 'near') {
 					$block->{near} = shift @words;
 				} elsif ($word eq 'injection') {
 					$block->{injection} = 1;
+				} elsif ($word =~ /\Ax(\d+)\z/) {
+					$block->{attempts} = $1;
 				} else {
 					die "$file:$n: what is '$word'?\n";
 				}
@@ -105,6 +110,9 @@ complaint {
 	my $is = show($got->{rule}, $got->{address});
 
 	return "$is, not $want" if $is ne $want;
+	return "$got->{attempts} attempts, not $line->{attempts}"
+	    if defined $line->{attempts} &&
+	    $got->{attempts} != $line->{attempts};
 	if (defined $line->{rule}) {
 		my $verdict = $VERDICT{$kinds->{$line->{rule}} // ''};
 

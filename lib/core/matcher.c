@@ -298,14 +298,18 @@ literal_present(struct matcher *m, uint32_t number, const char *msg, size_t len)
 	return l->found;
 }
 
-/* The numbers of (?<ok>) and (?<attempts>): failures, at most 10,000. */
+/* The numbers of (?<attempts>) and (?<ok>): failures, at most 10,000. */
 static bool
 failures_of(const struct pattern_match *pm, unsigned *out)
 {
 	uint64_t ok = 0, attempts;
 
-	if (!num_parse_u64(pm->attempts.ptr, pm->attempts.len, &attempts) ||
-	    !num_parse_u64(pm->ok.ptr, pm->ok.len, &ok) || ok >= attempts)
+	if (!num_parse_u64(pm->attempts.ptr, pm->attempts.len, &attempts))
+		return false;
+	if (pm->ok.ptr != NULL &&
+	    !num_parse_u64(pm->ok.ptr, pm->ok.len, &ok))
+		return false;
+	if (ok >= attempts)
 		return false;
 	attempts -= ok;
 	*out = attempts > 10000 ? 10000 : (unsigned)attempts;
@@ -371,8 +375,7 @@ candidate_try(struct matcher *m, const struct candidate *c, const char *msg,
 		return TRIED_LIST;
 	out->attempts = 1;
 	if (c->rule->counts == RULE_COUNTS_TOTAL &&
-	    (pm.ok.ptr == NULL || pm.attempts.ptr == NULL ||
-		!failures_of(&pm, &out->attempts)))
+	    (pm.attempts.ptr == NULL || !failures_of(&pm, &out->attempts)))
 		return TRIED_PATTERN;
 	out->rule = c->rule;
 	return TRIED_MATCH;

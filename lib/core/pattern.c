@@ -361,7 +361,7 @@ pattern_has_addr(const struct pattern *p)
 bool
 pattern_has_attempts(const struct pattern *p)
 {
-	return p->ok > 0 && p->attempts > 0;
+	return p->attempts > 0;
 }
 
 bool

@@ -13,8 +13,8 @@
  *   {reply}      a 4xx or 5xx code, with or without an enhanced status code
  *
  * Named groups with a meaning: addr (the first that took part, where several
- * alternatives have one); ok and attempts (numbers); queue. Others are fields
- * that a rule may restrict to lists.
+ * alternatives have one); attempts and ok (numbers, ok may be left out); queue.
+ * Others are fields that a rule may restrict to lists.
  */
 #ifndef MXW_PATTERN_H
 #define MXW_PATTERN_H
@@ -42,7 +42,7 @@ enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_LIMIT };
 struct pattern *pattern_create(const char *text, struct errbuf *);
 void pattern_destroy(struct pattern **);
 bool pattern_has_addr(const struct pattern *);
-/* Is it (?<ok>) and (?<attempts>)? */
+/* Is there (?<attempts>)? (?<ok>) may be missing: nothing went well. */
 bool pattern_has_attempts(const struct pattern *);
 bool pattern_has_queue(const struct pattern *);
 /* The number of a named group, 0 if there is none of this name. */

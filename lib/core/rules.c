@@ -139,8 +139,9 @@ rule_check_groups(const struct rule *r, struct errbuf *err)
 		return errbuf_set(err, "the pattern captures no address "
 				       "({client}, {bracketed} or {addr})");
 	if (r->counts == RULE_COUNTS_TOTAL && !pattern_has_attempts(r->pattern))
-		return errbuf_set(err, "counts = \"total\" needs the groups "
-				       "(?<ok>\\d+) and (?<attempts>\\d+)");
+		return errbuf_set(err, "counts = \"total\" needs the group "
+				       "(?<attempts>\\d+), and may have "
+				       "(?<ok>\\d+)");
 	if (r->counts != RULE_COUNTS_EACH && r->evidence == 0 &&
 	    r->kind == RULE_OFFENCE && r->counts == RULE_COUNTS_ONCE)
 		return errbuf_set(err, "counts = \"once\" needs evidence");
