@@ -451,6 +451,7 @@ conf_fill_plain(struct conf_full *cf)
 	c->control = conf_str(cfg, "control");
 	c->control_mode = conf_mode(cfg_getstr(cfg, "control_mode"));
 	c->control_group = conf_str(cfg, "control_group");
+	c->http = conf_str(cfg, "http");
 	c->user = conf_str(cfg, "user");
 	c->state_dir = conf_str(cfg, "state_dir");
 	c->store = conf_str(cfg, "store");

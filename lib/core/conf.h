@@ -44,6 +44,7 @@ struct conf {
 	const char *control; /* path, "" = none */
 	unsigned control_mode;
 	const char *control_group; /* "" = as started */
+	const char *http; /* ADDRESS:PORT, "" = off */
 	const char *user; /* "" = do not change */
 	const char *state_dir;
 	const char *store;

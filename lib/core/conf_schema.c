@@ -99,10 +99,13 @@ check_prefix(const char *value, struct errbuf *err)
 static int
 check_http(const char *value, struct errbuf *err)
 {
-	if (value[0] != '\0')
-		return errbuf_set(err, "there is no HTTP server in this "
-				       "version; only \"\" (off) is accepted");
-	return 0;
+	char text[300];
+	struct conf_endpoint ep;
+
+	if (value[0] == '\0')
+		return 0;
+	snprintf(text, sizeof(text), "inet:%s", value);
+	return conf_parse_endpoint(text, &ep, err) ? 0 : -1;
 }
 
 static int
@@ -245,8 +248,8 @@ const struct conf_row conf_rows[] = {
 	    "file mode of the control socket" },
 	{ "", "control_group", CONF_STRING, "", 0, 0, false, NULL,
 	    "group of the control socket; \"\" = as started" },
-	{ "", "http", CONF_STRING, "", 0, 0, false, check_http,
-	    "address of the HTTP server; \"\" = off" },
+	{ "", "http", CONF_STRING, "127.0.0.1:10041", 0, 0, false, check_http,
+	    "ADDRESS:PORT of /metrics and /healthz; \"\" = off" },
 	{ "", "user", CONF_STRING, "mxwarden", 0, 0, false, NULL,
 	    "user to run as when started as root; \"\" = do not change" },
 	{ "", "helper", CONF_STRING, MXW_LIBEXECDIR "/mxwarden-priv", 0, 0,

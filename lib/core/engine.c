@@ -19,6 +19,7 @@
 #define ENGINE_SLACK 600.0
 #define EXPIRE_CHUNK 1024
 #define SOURCES_MAX 1024
+#define ENGINE_LEVELS 32
 
 struct entry {
 	struct source *src;
@@ -41,14 +42,36 @@ struct engine {
 	double horizon; /* scores before it may be forgotten */
 
 	struct engine_stats stats;
+	struct engine_level levels[ENGINE_LEVELS]; /* the last: all others */
+	size_t n_levels;
 	struct loglimit limit_match, limit_level, limit_full;
 	char action[POLICY_ACTION_MAX + 1];
 };
+
+/* Names of levels come from other hosts, too: there may be any number. */
+static struct engine_level *
+engine_level(struct engine *e, name_id name)
+{
+	size_t i = 0;
+
+	while (i < e->n_levels && i < ENGINE_LEVELS - 1 &&
+	    e->levels[i].name != name)
+		i++;
+	if (i == e->n_levels) {
+		e->levels[i].name = i < ENGINE_LEVELS - 1
+		    ? name
+		    : name_intern_str("(other)");
+		e->n_levels++;
+	}
+	return &e->levels[i];
+}
 
 static void
 sink_blocked(void *ctx, const struct block *b, enum store_why why)
 {
 	struct engine *e = ctx;
+	struct block old;
+	bool had = blocklist_get(e->view, &b->addr, &old);
 
 	if (!blocklist_set(e->view, b)) {
 		e->stats.view_full++;
@@ -57,6 +80,11 @@ sink_blocked(void *ctx, const struct block *b, enum store_why why)
 		    addr_format(&b->addr, (char[ADDR_STRLEN]){ 0 }));
 		return;
 	}
+	if (had)
+		engine_level(e, old.level)->blocked--;
+	engine_level(e, b->level)->blocked++;
+	engine_level(e, b->level)->decided += why == STORE_DECIDED ||
+	    why == STORE_RAISED;
 	if (why == STORE_DECIDED)
 		e->stats.blocks++;
 	if (why == STORE_RAISED)
@@ -74,6 +102,7 @@ sink_unblocked(void *ctx, const struct addr *a, enum store_why why)
 	if (!blocklist_get(e->view, a, &b))
 		return;
 	blocklist_del(e->view, a);
+	engine_level(e, b.level)->blocked--;
 	if (e->events->unblocked != NULL)
 		e->events->unblocked(e->ctx, &b, why);
 }
@@ -586,6 +615,7 @@ expired(void *ctx, const struct block *b)
 	struct engine *e = ctx;
 
 	e->stats.expired++;
+	engine_level(e, b->level)->blocked--;
 	if (e->events->unblocked != NULL)
 		e->events->unblocked(e->ctx, b, STORE_EXPIRED);
 }
@@ -713,6 +743,15 @@ engine_allow_next(const struct engine *e, size_t *cursor, struct addr *out)
 		}
 	}
 	return false;
+}
+
+bool
+engine_level_nth(const struct engine *e, size_t n, struct engine_level *out)
+{
+	if (n >= e->n_levels)
+		return false;
+	*out = e->levels[n];
+	return true;
 }
 
 void

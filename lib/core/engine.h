@@ -143,6 +143,16 @@ bool engine_is_allowed(const struct engine *, const struct addr *);
 /* Walks the shared allow list; *cursor starts at 0. */
 bool engine_allow_next(const struct engine *, size_t *cursor, struct addr *out);
 
+/* What is known per level. */
+struct engine_level {
+	name_id name;
+	uint64_t blocked; /* entries of the view */
+	uint64_t decided; /* blocks and raises decided here */
+};
+/* The nth level seen so far; false behind the last. */
+bool engine_level_nth(const struct engine *, size_t n,
+    struct engine_level *out);
+
 struct engine_stats {
 	uint64_t queries;
 	uint64_t by_why[5]; /* indexed by verdict.why */

@@ -23,8 +23,10 @@
 #include "lib/io/store_redis.h"
 #include "policyd/daemon/control.h"
 #include "policyd/daemon/firewall.h"
+#include "policyd/daemon/http.h"
 #include "policyd/daemon/identity.h"
 #include "policyd/daemon/logs.h"
+#include "policyd/daemon/metrics.h"
 #include "policyd/daemon/policysrv.h"
 #include "policyd/daemon/report.h"
 #include "policyd/daemon/state.h"
@@ -47,6 +49,8 @@ struct app {
 	struct logs *logs;
 	struct state *state;
 	struct firewall *firewall; /* NULL: none */
+	struct metrics *metrics;
+	struct http *http; /* NULL: none */
 	struct loop_timer *tick, *drain;
 	struct event *ev_signal[N_SIGNALS];
 	double started;
@@ -61,6 +65,7 @@ on_offence(void *ctx, const struct offence *o)
 	struct app *app = ctx;
 
 	report_offence(o);
+	metrics_offence(app->metrics, o);
 	if (app->control != NULL)
 		control_event_offence(app->control, o);
 }
@@ -71,6 +76,8 @@ on_blocked(void *ctx, const struct block *b, enum store_why why)
 	struct app *app = ctx;
 
 	report_blocked(b, why);
+	if (why == STORE_DECIDED || why == STORE_RAISED)
+		metrics_decided(app->metrics);
 	if (app->control != NULL)
 		control_event_blocked(app->control, b, why);
 	if (app->firewall != NULL)
@@ -264,11 +271,10 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 		app_shutdown(app, (int)sig);
 }
 
-static void
-app_status(void *ctx, struct control_client *client)
+static struct status_parts
+app_parts(const struct app *app)
 {
-	struct app *app = ctx;
-	struct status_parts parts = {
+	return (struct status_parts){
 		.conf = app->conf,
 		.engine = app->engine,
 		.store = app->store,
@@ -280,6 +286,12 @@ app_status(void *ctx, struct control_client *client)
 		.started = app->started,
 		.now = loop_now(app->loop),
 	};
+}
+
+static void
+app_status(void *ctx, struct control_client *client)
+{
+	struct status_parts parts = app_parts(ctx);
 
 	status_write(&parts, client);
 }
@@ -304,6 +316,23 @@ app_store(struct app *app)
 	return store_redis_create(app->loop, &options);
 }
 
+static void
+app_metrics(void *ctx, struct evbuffer *out)
+{
+	const struct app *app = ctx;
+	struct status_parts parts = app_parts(app);
+
+	metrics_write(app->metrics, &parts, out);
+}
+
+static bool
+app_health(void *ctx, struct evbuffer *out)
+{
+	struct status_parts parts = app_parts(ctx);
+
+	return metrics_health(&parts, out);
+}
+
 struct app *
 app_create(struct conf *conf, bool foreground)
 {
@@ -317,6 +346,7 @@ app_create(struct conf *conf, bool foreground)
 	app->started = loop_now(app->loop);
 	app->tick = loop_timer_create(app->loop, LOOP_WORK, on_tick, app);
 	app->drain = loop_timer_create(app->loop, LOOP_ANSWERS, on_drain, app);
+	app->metrics = metrics_create();
 	app->store = app_store(app);
 	app->engine = engine_create(conf, app->store, &app_events, app);
 	app->policy = policysrv_create(app->loop, app->engine,
@@ -338,6 +368,7 @@ app_destroy(struct app **appp)
 
 	if (app == NULL)
 		return;
+	http_destroy(&app->http);
 	control_destroy(&app->control);
 	policysrv_destroy(&app->policy);
 	firewall_destroy(&app->firewall);
@@ -345,6 +376,7 @@ app_destroy(struct app **appp)
 	state_destroy(&app->state);
 	engine_destroy(&app->engine);
 	store_destroy(&app->store);
+	metrics_destroy(&app->metrics);
 	loop_timer_destroy(&app->tick);
 	loop_timer_destroy(&app->drain);
 	for (size_t i = 0; i < N_SIGNALS; i++)
@@ -419,6 +451,20 @@ open_control(struct app *app, struct errbuf *err)
 	    uid, gid, err);
 }
 
+/* Mail goes on without metrics: what is wrong with them is said, no more. */
+static void
+open_http(struct app *app)
+{
+	static const struct http_pages pages = { app_metrics, app_health };
+	struct errbuf err;
+
+	if (app->conf->http[0] == '\0')
+		return;
+	app->http = http_create(app->loop, app->conf->http, &pages, app, &err);
+	if (app->http == NULL)
+		log_error("no metrics: %s", err.text);
+}
+
 /* What needs root is started while we are, and then it is given up. */
 static int
 separate_privileges(struct app *app, struct errbuf *err)
@@ -449,6 +495,7 @@ app_open(struct app *app, struct errbuf *err)
 	    open_listeners(app, err) != 0 || open_control(app, err) != 0 ||
 	    separate_privileges(app, err) != 0)
 		return -1;
+	open_http(app);
 	if (access(conf->state_dir, W_OK | X_OK) != 0)
 		return errbuf_set(err, "%s: not writable", conf->state_dir);
 	app->state = state_create(app->loop, conf->state_dir,

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/core/log.h"
 #include "lib/core/policy.h"
@@ -92,6 +93,18 @@ policysrv_log_refusal(
 	    to->ptr != NULL ? to->ptr : "");
 }
 
+/* The loop's time is that of the turn: all requests that were there then have
+ * waited since. */
+static void
+policysrv_measure(struct policysrv *p)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	histogram_add(&p->stats.latency, (double)ts.tv_sec +
+		(double)ts.tv_nsec / 1e9 - loop_now(p->loop));
+}
+
 /* Answers one request; false without memory. */
 static bool
 policysrv_answer(
@@ -106,6 +119,7 @@ policysrv_answer(
 	p->stats.by_why[verdict.why]++;
 	if (verdict.dry)
 		p->stats.dry++;
+	policysrv_measure(p);
 	if (verdict.why == VERDICT_BLOCKED && log_level() <= MSG_INFO)
 		policysrv_log_refusal(req, &verdict);
 	len = verdict.action_len < POLICY_ACTION_MAX ? verdict.action_len

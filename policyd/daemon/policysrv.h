@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "lib/core/engine.h"
+#include "lib/core/histogram.h"
 #include "lib/io/conn.h"
 
 struct loop;
@@ -30,6 +31,8 @@ struct policysrv_stats {
 	uint64_t by_why[VERDICT_BLOCKED + 1];
 	uint64_t dry;	  /* of the blocked: DUNNO by dry_run */
 	uint64_t garbage; /* disconnected without an answer */
+	struct histogram latency; /* from the turn of the loop in which a
+				     request came to its answer */
 	struct conn_server_stats conns;
 };
 
