@@ -2,9 +2,7 @@
  * pattern: see pattern.h.
  *
  * Compiled twice: anchored with JIT for matching, and without the anchor for
- * what PCRE2 then knows of the first byte. Required literals are found by a
- * scan of the top level of the expression that gives up on anything unusual:
- * a literal too few costs time, one too many would cost matches.
+ * what PCRE2 then knows of the first byte.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "lib/core/pattern.h"
@@ -14,10 +12,9 @@
 #include <string.h>
 
 #include "lib/core/errbuf.h"
+#include "lib/core/literals.h"
 #include "lib/core/xalloc.h"
 
-#define PATTERN_LITERALS 4
-#define PATTERN_LITERAL_MIN 3
 #define PATTERN_GROUPS 32
 #define PATTERN_ADDRS 8 /* {addr} in so many alternatives */
 /* A log line takes a few dozen steps; these end a line made to take more
@@ -31,7 +28,7 @@ struct pattern {
 	int addr[PATTERN_ADDRS]; /* group numbers, 0 = no more */
 	int ok, attempts, queue;
 	uint64_t first[4];
-	char *literals[PATTERN_LITERALS + 1];
+	struct literals literals;
 };
 
 struct pattern_scratch {
@@ -54,6 +51,17 @@ static const struct {
 	{ "{reply}", "[45]\\d\\d(?: [45]\\.\\d{1,3}\\.\\d{1,3})?" },
 };
 
+/* Is the byte at s escaped, in the text that begins at `text`? */
+static bool
+is_escaped(const char *text, const char *s)
+{
+	bool escaped = false;
+
+	while (s > text && *--s == '\\')
+		escaped = !escaped;
+	return escaped;
+}
+
 /* Replaces the shorthands. A brace before a letter is nothing else in a
  * pattern, but \p{..} and the like, which logs of bytes do not need. */
 static char *
@@ -66,7 +74,8 @@ pattern_expand(const char *text, struct errbuf *err)
 		char *more;
 
 		if (text[n] == '{' &&
-		    (text[n + 1] < 'a' || text[n + 1] > 'z')) {
+		    (text[n + 1] < 'a' || text[n + 1] > 'z' ||
+			is_escaped(text, text + n))) {
 			n++;
 			more = x_asprintf("%s%.*s", out, (int)n, text);
 		} else if (text[n] == '{') {
@@ -96,133 +105,6 @@ pattern_expand(const char *text, struct errbuf *err)
 		text += n;
 	}
 	return out;
-}
-
-/* The byte behind a character class that starts at s[0] == '['. */
-static const char *
-skip_class(const char *s)
-{
-	s++;
-	if (*s == '^')
-		s++;
-	if (*s == ']')
-		s++;
-	while (*s != '\0' && *s != ']') {
-		if (*s == '\\' && s[1] != '\0')
-			s++;
-		else if (*s == '[' && s[1] == ':' && strstr(s + 2, ":]"))
-			s = strstr(s + 2, ":]") + 1;
-		s++;
-	}
-	return *s == ']' ? s + 1 : s;
-}
-
-/* The byte behind a group that starts at s[0] == '('. */
-static const char *
-skip_group(const char *s)
-{
-	int depth = 0;
-
-	while (*s != '\0') {
-		if (*s == '\\' && s[1] != '\0') {
-			s += 2;
-			continue;
-		}
-		if (*s == '[') {
-			s = skip_class(s);
-			continue;
-		}
-		if (*s == '(')
-			depth++;
-		if (*s == ')' && --depth == 0)
-			return s + 1;
-		s++;
-	}
-	return s;
-}
-
-static void
-literal_keep(struct pattern *p, const char *run, size_t len)
-{
-	size_t i, n = 0;
-
-	if (len < PATTERN_LITERAL_MIN)
-		return;
-	while (n < PATTERN_LITERALS && p->literals[n] != NULL)
-		n++;
-	for (i = 0; i < n && strlen(p->literals[i]) >= len; i++)
-		;
-	if (i == PATTERN_LITERALS)
-		return;
-	if (n == PATTERN_LITERALS)
-		free(p->literals[--n]);
-	memmove(&p->literals[i + 1], &p->literals[i],
-	    (n - i) * sizeof(p->literals[0]));
-	p->literals[i] = x_strndup(run, len);
-}
-
-static void
-literals_drop(struct pattern *p)
-{
-	for (size_t i = 0; i < PATTERN_LITERALS; i++) {
-		free(p->literals[i]);
-		p->literals[i] = NULL;
-	}
-}
-
-/* Collects the literal runs of the top level of an expression. */
-static void
-pattern_find_literals(struct pattern *p, const char *s)
-{
-	char *run = x_calloc(1, strlen(s) + 1);
-	size_t len = 0;
-
-	while (*s != '\0') {
-		bool breaks = true;
-
-		if (*s == '|' || (*s == '(' && s[1] == '?' && s[2] != ':' &&
-				     s[2] != '<' && s[2] != '=' && s[2] != '!' &&
-				     s[2] != '>') ||
-		    (*s == '(' && s[1] == '*') ||
-		    (*s == '\\' && (s[1] == 'Q' || s[1] == 'E'))) {
-			/* Alternatives, options, verbs, quoting. */
-			literals_drop(p);
-			free(run);
-			return;
-		}
-		if (strchr("*?{", *s) != NULL) {
-			if (len > 0)
-				len--; /* the last byte may be missing */
-			if (*s == '{')
-				s += strcspn(s, "}");
-			s += *s != '\0';
-		} else if (*s == '(') {
-			s = skip_group(s);
-		} else if (*s == '[') {
-			s = skip_class(s);
-		} else if (*s == '\\') {
-			char c = s[1];
-
-			if (c != '\0' &&
-			    !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-				(c >= '0' && c <= '9'))) {
-				run[len++] = c;
-				breaks = false;
-			}
-			s += c != '\0' ? 2 : 1;
-		} else if (strchr(".^$+", *s) != NULL) {
-			s++;
-		} else {
-			run[len++] = *s++;
-			breaks = false;
-		}
-		if (breaks) {
-			literal_keep(p, run, len);
-			len = 0;
-		}
-	}
-	literal_keep(p, run, len);
-	free(run);
 }
 
 static pcre2_code *
@@ -332,7 +214,7 @@ pattern_create(const char *text, struct errbuf *err)
 	/* Where there is no JIT the interpreter does the same, slower. */
 	pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
 	pattern_find_first(p, full);
-	pattern_find_literals(p, full);
+	literals_find(&p->literals, full);
 	free(full);
 	return p;
 fail:
@@ -347,7 +229,7 @@ pattern_destroy(struct pattern **pp)
 	if (*pp == NULL)
 		return;
 	pcre2_code_free((*pp)->code);
-	literals_drop(*pp);
+	literals_clear(&(*pp)->literals);
 	free(*pp);
 	*pp = NULL;
 }
@@ -388,7 +270,7 @@ pattern_first(const struct pattern *p, uint64_t bits[4])
 const char *const *
 pattern_literals(const struct pattern *p)
 {
-	return (const char *const *)p->literals;
+	return (const char *const *)p->literals.text;
 }
 
 struct pattern_scratch *
