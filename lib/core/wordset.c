@@ -56,8 +56,8 @@ wordset_slot(const struct wordset *ws, const char *word, size_t len)
 		    0x100000001b3u;
 	for (i = h & (ws->n_slots - 1); ws->slots[i] != NULL;
 	     i = (i + 1) & (ws->n_slots - 1))
-		if (strncasecmp(ws->slots[i], word, len) == 0 &&
-		    ws->slots[i][len] == '\0')
+		if (strlen(ws->slots[i]) == len &&
+		    strncasecmp(ws->slots[i], word, len) == 0)
 			break;
 	return &ws->slots[i];
 }
