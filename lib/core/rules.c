@@ -113,6 +113,13 @@ rules_check(const struct rules *rs, const struct rule_def *def,
 		return errbuf_set(err, "no set");
 	if (def->n_programs == 0)
 		return errbuf_set(err, "no program");
+	for (size_t i = 0; i < def->n_programs; i++)
+		if (def->programs[i][0] == '\0' ||
+		    strpbrk(def->programs[i], "/[]: \t") != NULL)
+			return errbuf_set(err, "'%s' is not a program: the "
+					       "last component of a tag, "
+					       "without the pid",
+			    def->programs[i]);
 	if (!isfinite(def->weight) || fabs(def->weight) > 1e6)
 		return errbuf_set(err, "weight out of range");
 	if (rules_set_bit(rs, def->set) == 0 && rs->n_sets == RULES_SETS_MAX)
@@ -186,6 +193,8 @@ rules_tune(struct rules *rs, const char *name, double weight,
 			r = rs->rules[i];
 	if (r == NULL)
 		return errbuf_set(err, "there is no rule of this name");
+	if (field == NULL && (in != NULL || not_in != NULL))
+		return errbuf_set(err, "`in` and `not_in` need a field");
 	if (field != NULL && rule_limit(r, field, in, not_in, err) != 0)
 		return -1;
 	if (!isnan(weight))
@@ -209,6 +218,8 @@ rules_add(struct rules *rs, const struct rule_def *def, struct errbuf *err)
 
 	if (rules_check(rs, def, err) != 0)
 		return -1;
+	if (def->field == NULL && (def->in != NULL || def->not_in != NULL))
+		return errbuf_set(err, "`in` and `not_in` need a field");
 	r = x_calloc(1, sizeof(*r));
 	r->name = name_intern_str(def->name);
 	r->evidence = def->evidence ? name_intern_str(def->evidence) : 0;
