@@ -357,6 +357,11 @@ action_check_bytes(const char *tmpl, struct errbuf *err)
 		if (c < 0x20 || c == 0x7f)
 			return errbuf_set(
 			    err, "control character 0x%02x in action", c);
+		if (c == '<' || c == '>')
+			return errbuf_set(err,
+			    "'%c' in action: our refusals would not be "
+			    "recognised when they come back in the log",
+			    c);
 		if (c > 0x7f)
 			return errbuf_set(err,
 			    "action \"%s\" is not ASCII, which SMTP replies "
@@ -408,7 +413,10 @@ static void
 action_put(struct action_out *out, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len && out->len < out->max; i++)
-		out->buf[out->len++] = s[i] >= 0x20 && s[i] < 0x7f ? s[i] : '?';
+		out->buf[out->len++] = s[i] >= 0x20 && s[i] < 0x7f &&
+			s[i] != '<' && s[i] != '>'
+		    ? s[i]
+		    : '?';
 }
 
 static void

@@ -74,6 +74,7 @@ enum policy_status policy_parse(struct policy_scan *scan, const char *buf,
  * What can block: REJECT, DEFER, DEFER_IF_PERMIT, DEFER_IF_REJECT, HOLD (each
  * with or without a text) and 4NN or 5NN with a text, in either case of
  * letters; the text may begin with an enhanced status code of the same class.
+ * Angle brackets are refused: rules.c knows our refusals by their absence.
  */
 #define POLICY_TAG " [mxw]"
 #define POLICY_ACTION_MAX 400 /* after expansion; Postfix cuts at 510 */
@@ -94,9 +95,10 @@ struct policy_action_args {
 /*
  * Writes the action (without "action=" and newlines, with the tag) into buf,
  * NUL-terminated; returns its length, at most POLICY_ACTION_MAX. Arguments may
- * be hostile or NULL: bytes other than printable ASCII become '?', what is too
- * long is cut before the tag, and none can change the verb or the status code.
- * A template that policy_check_action() refuses for its verb gives DUNNO.
+ * be hostile or NULL: angle brackets and bytes other than printable ASCII
+ * become '?', what is too long is cut before the tag, and none can change the
+ * verb or the status code. A template that policy_check_action() refuses for
+ * its verb gives DUNNO.
  */
 size_t policy_format_action(const char *tmpl,
     const struct policy_action_args *args, char buf[POLICY_ACTION_MAX + 1]);

@@ -414,6 +414,8 @@ test_check_refuses(void)
 		{ "REJECT \x7f", "0x7f" },
 		{ "REJECT zu viele Fehler f\xc3\xbcr", "ASCII" },
 		{ "REJECT \xff", "ASCII" },
+		{ "REJECT see <https://mx.example.org/>", "'<'" },
+		{ "REJECT ->", "'>'" },
 		{ " REJECT x", "blank" },
 		{ "\"REJECT x\"", "no verb" },
 		{ "action=REJECT", "no verb" },
