@@ -25,6 +25,7 @@ struct attempts {
 	struct pool pool;
 	uint32_t end, free;
 	size_t count;
+	uint64_t seed;
 	uint32_t oldest, newest;
 	uint32_t buckets[ATTEMPT_BUCKETS];
 };
@@ -36,6 +37,9 @@ attempts_create(void)
 
 	pool_init(&at->pool, sizeof(struct entry));
 	at->free = at->oldest = at->newest = NONE;
+	/* Clients choose their IPv6 addresses, but do not know where this
+	 * table lies: they cannot fill one chain. */
+	at->seed = (uint64_t)(uintptr_t)at * 0x9e3779b97f4a7c15u;
 	memset(at->buckets, 0xff, sizeof(at->buckets));
 	return at;
 }
@@ -61,7 +65,7 @@ entry_at(const struct attempts *at, uint32_t id)
 static uint32_t *
 bucket_of(struct attempts *at, const struct attempt_key *k)
 {
-	uint64_t h = addr_hash(&k->addr, k->pid * 31 + k->program);
+	uint64_t h = addr_hash(&k->addr, at->seed + k->pid * 31 + k->program);
 
 	return &at->buckets[h % ATTEMPT_BUCKETS];
 }
