@@ -14,8 +14,8 @@
  * order, so both give the same numbers.
  *
  * Levels form a ladder by threshold. Reaching one blocks for its duration
- * times factor ^ strikes, capped at max, where strikes counts earlier blocks
- * not older than `memory`. While a block is active, offences only raise it to
+ * times factor ^ strikes, capped at max (a duration that is longer by itself
+ * stays as it is), where strikes counts earlier blocks not older than `memory`. While a block is active, offences only raise it to
  * a higher level: that is the same block, so it adds no strike, and its end
  * never comes nearer. Only a hit of positive weight blocks or raises: what
  * forgives does not, however high the score still is.
