@@ -79,6 +79,40 @@ test_counts(void)
 }
 
 static void
+test_refused(void)
+{
+	struct attempts *at = attempts_create();
+	struct attempt_key a = *key(100, 1), b = *key(101, 1);
+
+	is_int(attempts_add(at, &a, RULE_COUNTS_EACH, 1, 0), 1, "a failure");
+	attempts_refuse(at, &a, 0);
+	attempts_refuse(at, &a, 0);
+	is_int(attempts_count(at), 2, "marked once");
+	is_int(attempts_add(at, &a, RULE_COUNTS_ONCE, 1, 0), 0,
+	    "what counts once is the refusal's doing");
+	is_int(attempts_add(at, &a, RULE_COUNTS_TOTAL, 9, 0), 0,
+	    "so is the summary");
+	is_int(attempts_add(at, &a, RULE_COUNTS_EACH, 2, 0), 2,
+	    "what counts each time still does");
+	a.evidence = 0;
+	is_int(attempts_add(at, &a, RULE_COUNTS_EACH, 1, 0), 1,
+	    "also without evidence");
+	is_int(attempts_add(at, &a, RULE_COUNTS_TOTAL, 3, 0), 0,
+	    "the summary without evidence does not");
+	is_int(attempts_add(at, &b, RULE_COUNTS_ONCE, 1, 0), 1,
+	    "another connection does");
+	b.evidence = 0;
+	is_int(attempts_add(at, &b, RULE_COUNTS_TOTAL, 3, 0), 3,
+	    "without evidence it stands alone");
+	is_int(attempts_count(at), 3, "and leaves nothing");
+	attempts_end(at, &a);
+	a.evidence = 1;
+	is_int(attempts_add(at, &a, RULE_COUNTS_ONCE, 1, 0), 1,
+	    "the next connection of that pid");
+	attempts_destroy(&at);
+}
+
+static void
 test_idle(void)
 {
 	struct attempts *at = attempts_create();
@@ -151,29 +185,65 @@ same(const struct attempt_key *a, const struct attempt_key *b, bool evidence)
 	    (!evidence || a->evidence == b->evidence);
 }
 
+/* Takes the entry out, or gives an empty one. */
+static bool
+list_take(const struct attempt_key *k, struct known *out)
+{
+	*out = (struct known){ *k, 0, 0 };
+	for (size_t i = 0; i < list_n; i++)
+		if (same(&list[i].key, k, true)) {
+			*out = list[i];
+			list_remove(i);
+			return true;
+		}
+	return false;
+}
+
+static void
+list_put(struct known e, double t)
+{
+	e.t = t;
+	list[list_n++] = e;
+}
+
 static unsigned
 list_add(
     const struct attempt_key *k, enum rule_counts counts, unsigned n, double t)
 {
-	struct known e = { *k, 0, t };
+	struct attempt_key mark = *k;
+	struct known e;
 	unsigned add = n;
 
 	while (list_n > 0 && list[0].t < t - ATTEMPT_IDLE)
 		list_remove(0);
-	for (size_t i = 0; i < list_n; i++)
-		if (same(&list[i].key, k, true)) {
-			e = list[i];
-			list_remove(i);
-			break;
-		}
+	mark.evidence = 0;
+	if (counts != RULE_COUNTS_EACH && list_take(&mark, &e)) {
+		list_put(e, t);
+		return 0;
+	}
+	if (k->evidence == 0)
+		return counts == RULE_COUNTS_ONCE ? 1 : n;
+	list_take(k, &e);
 	if (counts == RULE_COUNTS_ONCE)
 		add = e.count == 0 ? 1 : 0;
 	if (counts == RULE_COUNTS_TOTAL)
 		add = n > e.count ? n - e.count : 0;
 	e.count += add;
-	e.t = t;
-	list[list_n++] = e;
+	list_put(e, t);
 	return add;
+}
+
+static void
+list_refuse(const struct attempt_key *k, double t)
+{
+	struct attempt_key mark = *k;
+	struct known e;
+
+	mark.evidence = 0;
+	while (list_n > 0 && list[0].t < t - ATTEMPT_IDLE)
+		list_remove(0);
+	list_take(&mark, &e);
+	list_put(e, t);
 }
 
 struct walk {
@@ -250,6 +320,11 @@ test_model(void)
 			continue;
 		}
 		if (rnd_below(20) == 0) {
+			attempts_refuse(at, &k, t);
+			list_refuse(&k, t);
+			continue;
+		}
+		if (rnd_below(20) == 0) {
 			double old = t - rnd_below(5000);
 
 			wrong += attempts_add(at, &k, counts, n, old) !=
@@ -276,6 +351,7 @@ int
 main(void)
 {
 	test_counts();
+	test_refused();
 	test_idle();
 	test_full();
 	test_model();
