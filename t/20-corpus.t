@@ -106,6 +106,9 @@ complaint {
 	my ($line, $got, $kinds) = @_;
 	my @offences = grep { ($kinds->{$_} // '') eq 'offence' }
 	    $got->{rule} // (), @{$got->{also}};
+	# A rule that knows what is no offence is told apart from one that is.
+	$got->{rule} //= $got->{marker};
+	$got->{address} //= $got->{client};
 	my $want = show($line->{rule}, $line->{address});
 	my $is = show($got->{rule}, $got->{address});
 

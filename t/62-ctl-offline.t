@@ -318,6 +318,23 @@ is($r->{addresses}, 1000, 'as many as max_addresses');
 is($r->{untold}, 500, 'the others are counted');
 is($r->{scored}, 1500, 'and scored');
 
+# Shapes of lines that no rule knows.
+spew("$dir/odd.log", join '', map { "Dec 14 09:58:37 mx1 postfix/smtpd[1]: $_\n" }
+    'connect from a.example[192.0.2.1]', 'connect from b2.example[2001:db8::1]',
+    'odd <"x"@y> "quoted" from unknown[198.51.100.1] 17 times',
+    'no address here');
+$r = json(ctl_ok('--json', 'replay', '--unmatched', '5', "$dir/odd.log"));
+is_deeply([map { "$_->{lines} $_->{shape}" } @{$r->{unmatched}}],
+    ['1 smtpd: connect from HOST[ADDR]', '1 smtpd: connect from a.example[ADDR]',
+    '1 smtpd: odd <> "" from unknown[ADDR] N times'], 'replay --unmatched');
+is($r->{unmatched}[2]{example},
+    'odd <"x"@y> "quoted" from unknown[198.51.100.1] 17 times', 'an example');
+$text = ctl_ok('replay', '--unmatched', '1', "$dir/odd.log");
+like($text, qr/^unmatched  3 lines that name an address\n *LINES  SHAPE\n +1  smtpd: connect from HOST\[ADDR\]\n\z/m,
+    'replay --unmatched as text');
+fails(qr/'x' is not a number/, $mxwarden, '-c', $conf, 'replay', '--unmatched',
+    'x', "$dir/odd.log");
+
 # The bar.
 SKIP: {
 	my $script = have_program('script');

@@ -425,7 +425,7 @@ feed_join(struct engine *e, struct source *src, const struct logline *line,
 	feed_hit(e, src, &j.offence, end, now);
 }
 
-static void
+static enum feed_result
 feed_line(struct engine *e, struct source *src, const char *text, size_t len,
     uint64_t end, bool cut, double ref, double now)
 {
@@ -438,18 +438,18 @@ feed_line(struct engine *e, struct source *src, const char *text, size_t len,
 	if (!logline_parse(text, len, &line)) {
 		st->unparsed++;
 		st->cut += cut;
-		return;
+		return FEED_NO_HEADER;
 	}
 	st->cut += cut || line.msg_len > RULES_LINE_MAX;
 	switch (matcher_match(source_matcher(src), &line, &m)) {
 	case RULES_NONE:
-		return;
+		return FEED_NO_MATCH;
 	case RULES_LIMIT:
 		st->limits++;
 		log_limited(&e->limit_match, now, MSG_WARNING,
-		    "%s: match limit hit, line passed over: %.200s",
-		    source_name(src), text);
-		return;
+		    "%s: match limit hit, line passed over: %.*s",
+		    source_name(src), len < 200 ? (int)len : 200, text);
+		return FEED_LIMIT;
 	case RULES_MATCH:
 		break;
 	}
@@ -459,39 +459,43 @@ feed_line(struct engine *e, struct source *src, const char *text, size_t len,
 		attempt_key_fill(&k, &line, &m);
 		attempts_refuse(source_attempts(src), &k,
 		    line_time(src, &line, ref, now));
-		return;
+		break;
 	case RULE_FAULT:
 		st->faults++;
 		/* As evidence, it is not counted again by a later line. */
 		if (m.has_addr)
 			new_attempts(src, &line, &m,
 			    line_time(src, &line, ref, now));
-		return;
+		break;
 	case RULE_END:
 		attempt_key_fill(&k, &line, &m);
 		attempts_end(source_attempts(src), &k);
-		return;
+		break;
 	case RULE_JOIN:
 		feed_join(e, src, &line, &m, end, ref, now);
-		return;
+		break;
 	case RULE_OFFENCE:
 		feed_offence(e, src, &line, &m, end, ref, now);
-		return;
+		break;
 	}
+	return FEED_KNOWN;
 }
 
-void
+enum feed_result
 engine_feed(struct engine *e, struct source *src, const char *text, size_t len,
     uint64_t end, bool cut, double ref, double now)
 {
-	struct source_stats was = *source_stats(src);
+	struct source_stats was;
+	enum feed_result result;
 
-	feed_line(e, src, text, len, end, cut, ref, now);
-	if (source_is_again(src, end)) {
-		/* It has been counted before. */
-		was.last = source_stats(src)->last;
-		*source_stats(src) = was;
-	}
+	if (!source_is_again(src, end))
+		return feed_line(e, src, text, len, end, cut, ref, now);
+	/* It has been counted before. */
+	was = *source_stats(src);
+	result = feed_line(e, src, text, len, end, cut, ref, now);
+	was.last = source_stats(src)->last;
+	*source_stats(src) = was;
+	return result;
 }
 
 static const char *

@@ -77,7 +77,13 @@ void engine_source_remove(struct engine *, struct source **);
  * is the reference for years (see logtime.h), `now` clamps the future.
  * `cut` says that bytes were dropped from the end of a long line.
  */
-void engine_feed(struct engine *, struct source *, const char *line,
+enum feed_result {
+	FEED_NO_HEADER,
+	FEED_NO_MATCH,
+	FEED_LIMIT,
+	FEED_KNOWN, /* an offence, or known not to be one */
+};
+enum feed_result engine_feed(struct engine *, struct source *, const char *line,
     size_t len, uint64_t end, bool cut, double ref, double now);
 
 /* The outcome of a line without any effect, for `explain`. */

@@ -25,6 +25,7 @@ struct ctl {
 	const char *duration;
 	const char *reason;
 	const char *rules;
+	const char *unmatched;
 	bool all;
 	bool decisions;
 	bool offences;

@@ -95,6 +95,44 @@ explain_rule(const struct explain *ex)
 	return ex->x.result == RULES_MATCH ? ex->x.match.rule : NULL;
 }
 
+static const struct rule *
+explain_offence(const struct explain *ex)
+{
+	const struct rule *r = explain_rule(ex);
+
+	return r != NULL && r->kind == RULE_OFFENCE ? r : NULL;
+}
+
+/*
+ * Does the message hold another address in brackets than that of the client?
+ * Servers write their own, and others' replies; in a line of an offence it is
+ * mostly somebody who wants another one blocked. *out (may be NULL) gets it.
+ */
+static bool
+explain_injection(const struct explain *ex, struct addr *out)
+{
+	const struct logline *l = &ex->x.line;
+	const char *p = l->msg, *end = p + l->msg_len, *close;
+
+	if (explain_offence(ex) == NULL || !ex->x.match.has_addr)
+		return false;
+	while ((p = memchr(p, '[', (size_t)(end - p))) != NULL) {
+		struct addr a;
+
+		p++;
+		close = memchr(p, ']', (size_t)(end - p));
+		if (close == NULL)
+			break;
+		if (!addr_parse_host(p, (size_t)(close - p), &a) ||
+		    addr_equal(&a, &ex->x.match.addr))
+			continue;
+		if (out != NULL)
+			*out = a;
+		return true;
+	}
+	return false;
+}
+
 static void
 explain_json_header(struct json *j, const struct explanation *x)
 {
@@ -117,17 +155,25 @@ explain_json_header(struct json *j, const struct explanation *x)
 	json_strn(j, "message", l->msg, l->msg_len);
 }
 
+/* `rule` and `address` are those of an offence. A rule that only knows what is
+ * none (the end of a connection, a fault of our own) is the `marker`. */
 static void
 explain_json_rule(struct json *j, const struct explain *ex)
 {
-	const struct rule *r = explain_rule(ex);
+	const struct rule *any = explain_rule(ex);
+	const struct rule *r = explain_offence(ex);
 	const struct rule_match *m = &ex->x.match;
 	char text[ADDR_STRLEN];
 
+	if (any != NULL && m->has_addr)
+		addr_format(&m->addr, text);
 	json_str(j, "rule", r != NULL ? name_text(r->name) : NULL);
-	json_str(j, "address",
-	    r != NULL && m->has_addr ? addr_format(&m->addr, text) : NULL);
+	json_str(j, "address", r != NULL && m->has_addr ? text : NULL);
 	json_str(j, "verdict", ex->x.verdict);
+	json_str(j, "marker",
+	    any != NULL && r == NULL ? name_text(any->name) : NULL);
+	json_str(j, "client", any != NULL && m->has_addr ? text : NULL);
+	json_bool(j, "injection_suspected", explain_injection(ex, NULL));
 	json_num(j, "weight", r != NULL ? r->weight : INFINITY);
 	json_str(j, "evidence",
 	    r != NULL && r->evidence != 0 ? name_text(r->evidence) : NULL);
@@ -208,6 +254,10 @@ explain_print_match(const struct explain *ex, const struct rule *r)
 	}
 	if (r->kind != RULE_OFFENCE)
 		return;
+	if (explain_injection(ex, &scope))
+		printf("note      injection suspected: the line also holds "
+		       "[%s], which is never taken\n",
+		    addr_format(&scope, text));
 	printf("weight    %s", num_format_score(r->weight, weight));
 	if (m->attempts != 1)
 		printf(" x %u attempts", m->attempts);
@@ -228,6 +278,7 @@ explain_why(const char *why)
 		{ "literal", "a text that the pattern needs is not there" },
 		{ "pattern", "the pattern does not match" },
 		{ "address", "what stands for the address is none" },
+		{ "list", "its field is not in the list, or in the other" },
 		{ "limit", "the match limit was hit" } };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -331,7 +382,8 @@ verb_explain(const struct ctl *ctl)
 			status = explain_stdin(&ex);
 		} else {
 			explain_line(&ex, line, strcspn(line, "\n"), 0, false);
-			status = explain_rule(&ex) != NULL ? CTL_OK : CTL_NO;
+			status = explain_offence(&ex) != NULL ? CTL_OK
+							      : CTL_NO;
 		}
 	}
 	offline_destroy(&ex.off);

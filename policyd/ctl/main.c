@@ -17,7 +17,8 @@
 #include "policyd/ctl/ctl.h"
 
 /* Options without a short form. */
-enum { OPT_JSON = 256, OPT_RULES, OPT_ALL, OPT_DECISIONS, OPT_OFFENCES };
+enum { OPT_JSON = 256, OPT_RULES, OPT_ALL, OPT_DECISIONS, OPT_OFFENCES,
+	OPT_UNMATCHED };
 
 static const struct option main_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -33,13 +34,14 @@ static const struct option main_options[] = {
 	{ "all", no_argument, NULL, OPT_ALL },
 	{ "decisions", no_argument, NULL, OPT_DECISIONS },
 	{ "offences", no_argument, NULL, OPT_OFFENCES },
+	{ "unmatched", required_argument, NULL, OPT_UNMATCHED },
 	{ NULL, 0, NULL, 0 },
 };
 
 struct verb {
 	const char *name;
 	int min_args, max_args; /* -1 = any number */
-	int options[3];		/* of main_options, its own */
+	int options[4];		/* of main_options, its own */
 	ctl_verb *run;
 	const char *synopsis;
 	const char *summary;
@@ -94,16 +96,19 @@ static const struct verb main_verbs[] = {
 	    "how a log line is parsed, which rule matches or why none does",
 	    "      --rules SET,...  use these rule sets (those of the "
 	    "configured logs)\n"
-	    "With - lines are read from standard input. Exit status 1 if no "
-	    "rule matches\nLINE.\n" },
-	{ "replay", 1, -1, { OPT_DECISIONS, OPT_RULES, 'n' }, verb_replay,
-	    "[--decisions] [-n N] [--rules SET,...] LOG...",
+	    "With - lines are read from standard input. Exit status 1 if "
+	    "LINE is no offence.\n" },
+	{ "replay", 1, -1, { OPT_DECISIONS, OPT_RULES, OPT_UNMATCHED, 'n' }, verb_replay,
+	    "[OPTION]... LOG...",
 	    "what these logs would have caused; needs no daemon",
 	    "      --decisions      one line per block, nothing else\n"
 	    "  -n, --count N        offenders to show (20)\n"
 	    "      --rules SET,...  use these rule sets (those of the "
 	    "configured log with\n"
 	    "                       the same path, else of all logs)\n"
+	    "      --unmatched N    the N commonest shapes of lines that name an "
+	    "address and\n"
+	    "                       match no rule\n"
 	    "Oldest log first. Logs may be compressed with gzip; - reads "
 	    "standard input.\n" },
 };
@@ -243,6 +248,9 @@ main_set(struct ctl *ctl, int opt)
 		break;
 	case OPT_OFFENCES:
 		ctl->offences = true;
+		break;
+	case OPT_UNMATCHED:
+		ctl->unmatched = optarg;
 		break;
 	}
 }

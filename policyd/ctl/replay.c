@@ -101,14 +101,25 @@ replay_see_last(struct replay *r, const char *buf, size_t len)
 }
 
 static void
+replay_unmatched(struct replay *r, const char *line, size_t len)
+{
+	struct logline l;
+
+	if (logline_parse(line, len, &l))
+		shapes_add(r->shapes, &l);
+}
+
+static void
 replay_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut)
 {
 	struct replay *r = ctx;
 
 	if (!r->begun)
 		r->begun = replay_see_time(r, line, len);
-	engine_feed(
-	    r->off.engine, r->source, line, len, end, cut, r->ref, r->now);
+	if (engine_feed(r->off.engine, r->source, line, len, end, cut, r->ref,
+		r->now) == FEED_NO_MATCH &&
+	    r->shapes != NULL)
+		replay_unmatched(r, line, len);
 }
 
 static void
@@ -193,6 +204,14 @@ replay_get_top(struct replay *r)
 		return -1;
 	}
 	r->top = (size_t)n;
+	if (r->ctl->unmatched == NULL)
+		return 0;
+	if (!num_parse_u64(r->ctl->unmatched, strlen(r->ctl->unmatched), &n)) {
+		log_error("replay: '%s' is not a number", r->ctl->unmatched);
+		return -1;
+	}
+	r->top_shapes = (size_t)n;
+	r->shapes = shapes_create();
 	return 0;
 }
 
@@ -222,8 +241,10 @@ verb_replay(const struct ctl *ctl)
 	enum ctl_status status = CTL_OK;
 
 	if (replay_get_top(&r) < 0 ||
-	    offline_create(&r.off, ctl, &replay_events, &r) < 0)
+	    offline_create(&r.off, ctl, &replay_events, &r) < 0) {
+		shapes_destroy(&r.shapes);
 		return CTL_ERROR;
+	}
 	r.tally = tally_create(r.off.conf->max_addresses, r.off.conf->window);
 	replay_begin(&r);
 	for (int i = 0; i < ctl->argc; i++)
@@ -234,6 +255,7 @@ verb_replay(const struct ctl *ctl)
 	if (!ctl->decisions && r.sum.lines + (status == CTL_OK) > 0)
 		replay_report(&r);
 	tally_destroy(&r.tally);
+	shapes_destroy(&r.shapes);
 	offline_destroy(&r.off);
 	return status;
 }

@@ -8,6 +8,7 @@
 #include "lib/core/source.h"
 #include "policyd/ctl/offline.h"
 #include "policyd/ctl/progress.h"
+#include "policyd/ctl/shapes.h"
 #include "policyd/ctl/tally.h"
 
 struct replay {
@@ -19,6 +20,8 @@ struct replay {
 	double began; /* monotonic */
 	double elapsed;
 	size_t top; /* offenders to show */
+	struct shapes *shapes; /* of unmatched lines; NULL: not asked for */
+	size_t top_shapes;
 
 	/* the current log */
 	struct source *source;

@@ -96,6 +96,23 @@ replay_json_offender(struct json *j, const struct tally_offender *o)
 }
 
 static void
+replay_json_shapes(struct json *j, const struct replay *r)
+{
+	const struct shape *shapes;
+	size_t n = shapes_top(r->shapes, r->top_shapes, &shapes);
+
+	json_open(j, "unmatched", '[');
+	for (size_t i = 0; i < n; i++) {
+		json_open(j, NULL, '{');
+		json_num(j, "lines", (double)shapes[i].count);
+		json_str(j, "shape", shapes[i].text);
+		json_str(j, "example", shapes[i].example);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void
 replay_report_json(const struct replay *r, struct tally_offender *const *top,
     size_t n_top, const struct tally_count *rules, size_t n_rules)
 {
@@ -121,6 +138,8 @@ replay_report_json(const struct replay *r, struct tally_offender *const *top,
 	for (size_t i = 0; i < n_top; i++)
 		replay_json_offender(&j, top[i]);
 	json_close(&j, ']');
+	if (r->shapes != NULL)
+		replay_json_shapes(&j, r);
 	json_close(&j, '}');
 	json_newline(&j);
 }
@@ -251,6 +270,36 @@ replay_print_offenders(struct tally_offender *const *top, size_t n)
 	table_finish(&t);
 }
 
+static void
+replay_print_shapes(const struct replay *r)
+{
+	static const struct table_column columns[] = {
+		{ NULL, "LINES", true, 0 },
+		{ NULL, "SHAPE", false, 0 },
+	};
+	const struct shape *shapes;
+	struct table *t;
+	size_t n;
+
+	if (r->shapes == NULL)
+		return;
+	printf("\nunmatched  %llu lines that name an address\n",
+	    COUNT(shapes_lines(r->shapes)));
+	if (shapes_other(r->shapes) > 0)
+		printf("           %llu of them of shapes that were not kept\n",
+		    COUNT(shapes_other(r->shapes)));
+	n = shapes_top(r->shapes, r->top_shapes, &shapes);
+	t = table_create(stdout, columns, 2, NULL, 0);
+	for (size_t i = 0; i < n; i++) {
+		char count[32];
+		const char *cells[] = { count, shapes[i].text };
+
+		snprintf(count, sizeof(count), "%llu", COUNT(shapes[i].count));
+		table_row(t, 0, cells);
+	}
+	table_finish(&t);
+}
+
 void
 replay_report(const struct replay *r)
 {
@@ -264,6 +313,7 @@ replay_report(const struct replay *r)
 		replay_print_totals(r);
 		replay_print_counts(r, rules, n_rules);
 		replay_print_offenders(top, n_top);
+		replay_print_shapes(r);
 	}
 	free(top);
 	free(rules);
