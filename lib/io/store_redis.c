@@ -188,7 +188,7 @@ store_redis_trouble(struct store_redis *sr, const struct redisReply *r)
 	snprintf(sr->error, sizeof(sr->error), "%s", text);
 	if (r->type != REDIS_REPLY_ERROR || resp_is_error(r, "LOADING") ||
 	    resp_is_error(r, "NOAUTH") || resp_is_error(r, "MASTERDOWN") ||
-	    resp_is_error(r, "READONLY"))
+	    (sr->sentinel && resp_is_error(r, "READONLY")))
 		rlink_fail(sr->link, text);
 }
 
@@ -563,6 +563,7 @@ store_redis_create(struct loop *loop, const struct store_redis_options *options)
 	sr->prefix = x_strdup(options->link.prefix);
 	sr->calls_end = &sr->calls;
 	sr->replaying = true;
+	sr->sentinel = options->link.uri.kind == STOREURI_SENTINEL;
 	sr->local =
 	    store_embedded_create(options->params, options->max_addresses);
 	sr->queue = hitqueue_create(

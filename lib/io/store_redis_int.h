@@ -24,6 +24,7 @@ struct store_redis {
 	struct rview *view;
 	struct hitqueue *queue;
 
+	bool sentinel;	  /* another master may be found */
 	bool deciding;	  /* this host decides by its own count */
 	bool refused;	  /* Redis is there, but does not take our hits */
 	bool overflow;	  /* hits are not queued; the logs are marked */

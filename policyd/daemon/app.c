@@ -170,6 +170,7 @@ on_tick(void *ctx)
 
 	loop_timer_set(app->tick, APP_TICK);
 	logs_tick(app->logs);
+	logs_flow(app->logs);
 	if (engine_tick(app->engine, loop_now(app->loop)))
 		loop_timer_set(app->tick, 0);
 }

@@ -117,15 +117,17 @@ one_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
 	    loop_now(one->logs->loop) + LOGS_LEAD);
 }
 
-static void one_line(void *, const char *, size_t, uint64_t, bool, double);
 static void one_progress(void *, bool);
+static int one_open(void *, const char *, uint64_t, uint64_t);
 
 static void
 one_follow(struct one *one, const struct tail_options *options)
 {
 	static const struct tail_events events = { one_line, one_progress };
+	struct tail_options o = *options;
 
-	one->tail = tail_create(one->logs->loop, options, &events, one);
+	o.open = one_open;
+	one->tail = tail_create(one->logs->loop, &o, &events, one);
 	if (one->tail == NULL)
 		log_fatal("%s: cannot be followed", one->path);
 }
@@ -153,10 +155,12 @@ one_replay(struct one *one)
 		source_unmark(one->src);
 		return;
 	}
+	source_rewind(one->src, &reached);
+	if (tail_rewind(one->tail, logpos_logical(source_position(one->src))))
+		return;
 	/* A new tail finds the place as after a restart, wherever rotation
 	 * has put it. */
 	tail_destroy(&one->tail);
-	source_rewind(one->src, &reached);
 	one_follow(one,
 	    &(struct tail_options){ .path = one->path,
 		.pos = source_position(one->src) });
@@ -311,7 +315,6 @@ one_create(struct logs *ls, const struct conf_log *cl, uint32_t number,
 	one->wanted = true;
 	one->opened.fd = -1;
 	one->number = number;
-	options.open = one_open;
 	one->src = engine_source_add(ls->engine, cl->path, cl->sets);
 	pos = source_position(one->src);
 	if (pos->epoch != 0)

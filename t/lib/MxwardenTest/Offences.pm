@@ -8,7 +8,7 @@ use Exporter qw(import);
 use POSIX qw(strftime);
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(offence offence_conf);
+our @EXPORT = qw(offence offence_conf offence_twice);
 
 my $pid = 1000;
 my $rules;
@@ -26,6 +26,16 @@ offence {
 	    $us, ++$pid, $addr);
 }
 
+# Two lines about one offence.
+sub
+offence_twice {
+	my ($addr) = @_;
+	my $first = offence($addr);
+
+	(my $second = $first) =~ s/: bad client/: late client/;
+	return ($first, $second);
+}
+
 # Options for MxwardenTest::Daemon: levels at 5 (defer, 10m) and 10 (reject, 1h).
 sub
 offence_conf {
@@ -39,6 +49,16 @@ rule "test" {
 	program = {"smtpd"}
 	pattern = "^bad client {client}$"
 	weight = 1
+	evidence = "e"
+	counts = "once"
+}
+rule "late" {
+	set = "postfix"
+	program = {"smtpd"}
+	pattern = "^late client {client}$"
+	weight = 1
+	evidence = "e"
+	counts = "once"
 }
 END
 	}

@@ -1,0 +1,155 @@
+# Stream: a steady stream of offences and of policy requests, while something
+# else goes wrong.
+#
+#   my $s = MxwardenTest::Stream->new(daemons => [...], canary => $d,
+#       blocked => ADDR);
+#   ... faults ...
+#   my $counts = $s->stop;          # { ADDR => offences written }
+#   $s->late; $s->wrong; $s->asked
+#
+# One process appends offences to the logs of the daemons in turn: 300 a second,
+# by 150 addresses; each is told of by two lines of one connection that count
+# once, the second some 40 offences later. Another process asks the daemons in
+# turn about a client that is blocked and measures. So that a machine that is
+# busy with other things is not blamed on us, it also asks a canary, a daemon
+# that has nothing to do: an answer counts as late when it took more than 50 ms
+# and the canary's next to it did not take more than 10.
+package MxwardenTest::Stream;
+
+use strict;
+use warnings;
+
+use IO::Socket::IP;
+use MxwardenTest::Offences;
+use POSIX ();
+use Time::HiRes qw(sleep time);
+
+use constant { LATE => 0.05, CANARY => 0.01 };
+
+my $serial = 0;
+
+sub
+new {
+	my ($class, %arg) = @_;
+	my $base = MxwardenTest::tmp_dir() . '/stream' . ++$serial;
+	my $self = bless { base => $base, %arg }, $class;
+
+	$self->{writer} = $self->_fork(\&_write, "$base.counts");
+	$self->{asker} = $self->_fork(\&_ask, "$base.answers");
+	return $self;
+}
+
+sub
+_fork {
+	my ($self, $code, $file) = @_;
+	my $pid = fork // die "fork: $!";
+
+	return $pid if $pid;
+	my $stop = 0;
+	local $SIG{TERM} = sub { $stop = 1 };
+	open my $out, '>', $file or POSIX::_exit(1);
+	eval { $code->($self, $out, \$stop); 1 } or print $out "died $@\n";
+	close $out;
+	POSIX::_exit(0);
+}
+
+sub
+_write {
+	my ($self, $out, $stop) = @_;
+	my (%count, @second);
+	my $start = time;
+	my $n = 0;
+
+	srand 1;
+	while (!$$stop || @second) {
+		my $d = $self->{daemons}[int rand @{$self->{daemons}}];
+		my $addr = '10.0.0.' . int rand 150;
+		my ($first, $second) = offence_twice($addr);
+
+		if ($$stop) {
+			my $s = shift @second;
+			$s->[0]->log_append($s->[1]);
+			next;
+		}
+		$d->log_append($first);
+		push @second, [$d, $second];
+		$count{$addr}++;
+		if (@second > 40) {
+			my $s = shift @second;
+			$s->[0]->log_append($s->[1]);
+		}
+		my $ahead = $start + ++$n / 300 - time;
+		sleep $ahead if $ahead > 0;
+	}
+	print $out "$_ $count{$_}\n" for keys %count;
+	return;
+}
+
+sub
+_query {
+	my ($conn, $daemon, $addr) = @_;
+	my $start = time;
+	my $reply = '';
+
+	$$conn //= IO::Socket::IP->new(PeerHost => '127.0.0.1',
+		PeerPort => $daemon->port) or return;
+	syswrite $$conn,
+	    "request=smtpd_access_policy\nclient_address=$addr\n\n";
+	while ($reply !~ /\n\n/) {
+		if (!sysread $$conn, $reply, 4096, length $reply) {
+			undef $$conn;
+			return;
+		}
+	}
+	return (time - $start, $reply);
+}
+
+sub
+_ask {
+	my ($self, $out, $stop) = @_;
+	my @conn = map { undef } @{$self->{daemons}};
+	my ($canary, $asked, $worst) = (undef, 0, 0);
+
+	while (!$$stop) {
+		for my $i (0 .. $#conn) {
+			my ($c0) = _query(\$canary, $self->{canary},
+				'192.0.2.1');
+			my ($took, $reply) = _query(\$conn[$i],
+				$self->{daemons}[$i], $self->{blocked});
+			my ($c1) = _query(\$canary, $self->{canary},
+				'192.0.2.1');
+
+			next if !defined $took;
+			$asked++;
+			my $busy = ($c0 // 0) > CANARY || ($c1 // 0) > CANARY;
+			$worst = $took if $took > $worst && !$busy;
+			print $out "late $took\n" if $took > LATE && !$busy;
+			print $out "wrong ", time, " $reply"
+			    if $reply !~ /^action=REJECT/;
+		}
+		sleep 0.002;
+	}
+	print $out "asked $asked\nworst $worst\n";
+	return;
+}
+
+sub
+stop {
+	my ($self) = @_;
+
+	for my $pid ($self->{writer}, $self->{asker}) {
+		kill 'TERM', $pid;
+		waitpid $pid, 0;
+	}
+	$self->{answers} = MxwardenTest::slurp("$self->{base}.answers");
+	my %count = MxwardenTest::slurp("$self->{base}.counts") =~
+	    /^(\S+) (\d+)$/mg;
+	return \%count;
+}
+
+sub late { my @n = $_[0]{answers} =~ /^late/mg; return scalar @n }
+sub wrong { my @n = $_[0]{answers} =~ /^wrong/mg; return scalar @n }
+sub asked { return $_[0]{answers} =~ /^asked (\d+)/m ? $1 : 0 }
+sub worst { return $_[0]{answers} =~ /^worst (\S+)/m ? $1 * 1000 : -1 }
+
+1;
