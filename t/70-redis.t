@@ -140,7 +140,7 @@ is($redis->cli('EXISTS', 'mxwarden:strikes:192.0.2.1'), 0,
     'forgive: no strikes');
 is($mx[1]->score('192.0.2.1') // 0, 0, '... no score');
 
-$mx[0]->log_append((offence('192.0.2.50')) x 10);
+$mx[0]->log_append(map { offence('192.0.2.50') } 1 .. 10);
 soon('a block', '192.0.2.50', qr/^REJECT/);
 $mx[1]->ctl('allow', 'add', '192.0.2.48/29');
 soon('allow add: the allow list wins', '192.0.2.50', qr/^DUNNO/);
@@ -153,7 +153,9 @@ soon('SADD allows', '192.0.2.50', qr/^DUNNO/);
 $mx[2]->ctl('allow', 'del', '192.0.2.50');
 soon('allow del', '192.0.2.50', qr/^REJECT/);
 
-$mx[0]->log_append((offence("192.0.2.10$_")) x $_) for 1 .. 4;
+for my $n (1 .. 4) {
+	$mx[0]->log_append(map { offence("192.0.2.10$n") } 1 .. $n);
+}
 wait_for { @{$mx[2]->ctl('top')} >= 5 } 5, 'scores to be listed';
 is_deeply([map { "$_->{address} $_->{score}" } @{$mx[2]->ctl('top', '-n', 3)}],
     ['192.0.2.50 10', '192.0.2.104 4', '192.0.2.103 3'],

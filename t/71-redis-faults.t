@@ -112,7 +112,7 @@ fault('kill -9 of Redis and restart', sub {
 
 	$redis->kill9;
 	# An attack on one host meanwhile is answered there.
-	$mx->[0]->log_append((offence('10.9.9.9')) x 1) for 1 .. 10;
+	$mx->[0]->log_append(offence('10.9.9.9')) for 1 .. 10;
 	wait_for { $mx->[0]->ask(client_address => '10.9.9.9') =~ /^REJECT/ } 5,
 	    'the local block';
 	my ($status, undef, $said) = $mx->[0]->ctl_full('block', '10.8.8.8');

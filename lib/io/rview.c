@@ -243,7 +243,8 @@ scan_begin(struct rview *rv, enum state state)
 	if (state == SCANNING) {
 		rv->again = false;
 		rv->swept = false;
-		memset(rv->met, 0, rv->met_len);
+		if (rv->met_len > 0)
+			memset(rv->met, 0, rv->met_len);
 	} else {
 		prefixmap_destroy(&rv->allow);
 		rv->allow = prefixmap_create();

@@ -85,7 +85,7 @@ kit_start(void)
 }
 
 /* One command; ends the test on a broken connection. */
-static redisReply *__attribute__((format(printf, 1, 2), unused))
+static __attribute__((format(printf, 1, 2), unused)) redisReply *
 kit_cmd(const char *fmt, ...)
 {
 	redisReply *r;
