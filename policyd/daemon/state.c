@@ -128,12 +128,14 @@ state_write(struct state *st, struct errbuf *err)
 /* In the child. The parent's sockets must not stay open in it: a new daemon
  * may want to listen on them. */
 static void __attribute__((noreturn))
-child_main(struct state *st, int out)
+child_main(struct state *st, int out, pid_t parent)
 {
 	struct errbuf err;
 	ssize_t n;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it was gone before that */
+		_exit(1);
 	if (out != 3 && dup2(out, 3) < 0)
 		_exit(1);
 	close_range(4, ~0u, 0);
@@ -157,6 +159,7 @@ static void
 state_timer(void *arg)
 {
 	struct state *st = arg;
+	pid_t parent;
 	int fds[2];
 
 	loop_timer_set(st->timer, st->interval);
@@ -167,9 +170,10 @@ state_timer(void *arg)
 		return;
 	}
 	st->before(st->ctx);
+	parent = getpid();
 	st->child = fork();
 	if (st->child == 0)
-		child_main(st, fds[1]);
+		child_main(st, fds[1], parent);
 	close(fds[1]);
 	if (st->child < 0) {
 		st->child = 0;
