@@ -103,7 +103,7 @@ struct peer {
 static struct peer *peers;
 static unsigned scripts; /* loaded on the last connection */
 
-static void
+static void __attribute__((format(printf, 2, 3)))
 put(struct peer *p, const char *fmt, ...)
 {
 	va_list ap;
