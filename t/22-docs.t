@@ -202,8 +202,9 @@ long_options {
 	my $port = free_port();
 	my $d = MxwardenTest::Daemon->new(conf => {
 		http => "127.0.0.1:$port" });
-	my $s = IO::Socket::IP->new(PeerHost => '127.0.0.1',
-		PeerPort => $port) // die "connect: $!";
+	my $s = wait_for {
+		IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port)
+	} 10, 'the metrics';
 	print {$s} "GET /metrics HTTP/1.0\r\n\r\n";
 	$s->flush;
 	my %told = map { $_ => 1 } slurp($pages[0]) =~
