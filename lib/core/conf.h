@@ -29,7 +29,7 @@ enum conf_firewall {
 };
 
 struct conf_log {
-	const char *path;
+	const char *path; /* or a pattern, as in glob(7) */
 	const char *const *sets; /* NULL-terminated */
 	bool beginning; /* start at the beginning when there is no position */
 };
@@ -101,6 +101,12 @@ struct conf *conf_read(const char *path, struct errbuf *);
  * what it includes: for a program that keeps privileges. */
 struct conf *conf_read_trusted(const char *path, struct errbuf *);
 void conf_destroy(struct conf **);
+
+/* Is this `log` about several files ("/var/log/exim4/""*log")? */
+bool conf_log_is_pattern(const struct conf_log *);
+/* Is it about this file? Rotated files that a pattern would match (x.1, x.gz,
+ * x-20261231) belong to the log that they were. */
+bool conf_log_covers(const struct conf_log *, const char *path);
 
 /* One row of the option table. section "" is the top level; `type` is what the
  * manual calls it ("string", "duration", ...); dflt as it would be written. */

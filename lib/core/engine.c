@@ -208,7 +208,7 @@ static const char *const *
 conf_sets(const struct conf *conf, const char *name)
 {
 	for (size_t i = 0; i < conf->n_logs; i++)
-		if (strcmp(conf->logs[i].path, name) == 0)
+		if (conf_log_covers(&conf->logs[i], name))
 			return conf->logs[i].sets;
 	return NULL;
 }
@@ -453,6 +453,8 @@ feed_line(struct engine *e, struct source *src, const char *text, size_t len,
 	case RULES_MATCH:
 		break;
 	}
+	if (m.rule->kind != RULE_OWN)
+		source_note_set(src, m.rule->set);
 	switch (m.rule->kind) {
 	case RULE_OWN:
 		st->own++;
@@ -468,10 +470,12 @@ feed_line(struct engine *e, struct source *src, const char *text, size_t len,
 			    line_time(src, &line, ref, now));
 		break;
 	case RULE_END:
+		st->markers++;
 		attempt_key_fill(&k, &line, &m);
 		attempts_end(source_attempts(src), &k);
 		break;
 	case RULE_JOIN:
+		st->markers++;
 		feed_join(e, src, &line, &m, end, ref, now);
 		break;
 	case RULE_OFFENCE:

@@ -15,6 +15,8 @@
 struct source {
 	char *name;
 	struct matcher *matcher;
+	const struct rules *rules;
+	uint64_t sets, heard; /* its sets, and those that matched */
 	struct attempts *attempts;
 	struct logtime time;
 	struct source_stats stats;
@@ -63,6 +65,32 @@ source_set_rules(struct source *src, const struct rules *rules,
 		bits |= rules_set_bit(rules, *sets);
 	matcher_destroy(&src->matcher);
 	src->matcher = matcher_create(rules, bits);
+	src->rules = rules;
+	src->sets = bits;
+	src->heard = 0;
+}
+
+void
+source_note_set(struct source *src, uint64_t set)
+{
+	src->heard |= set;
+}
+
+const char *
+source_silent_set(const struct source *src, size_t n)
+{
+	uint64_t silent = src->sets & ~src->heard;
+
+	for (size_t i = 0; i < RULES_SETS_MAX; i++)
+		if ((silent >> i & 1) != 0 && n-- == 0)
+			return rules_set_name(src->rules, i);
+	return NULL;
+}
+
+void
+source_forget_sets(struct source *src)
+{
+	src->heard = 0;
 }
 
 const char *

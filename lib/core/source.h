@@ -24,6 +24,7 @@ struct source_stats {
 	uint64_t scored;   /* attempts scored */
 	uint64_t own;	   /* our own refusals */
 	uint64_t faults;
+	uint64_t markers;  /* ends of connections, joins of queue ids */
 	uint64_t badtime;
 	uint64_t cut;	  /* longer than what is matched */
 	uint64_t limits;  /* match limits hit */
@@ -46,6 +47,13 @@ struct source_stats *source_stats(struct source *);
 /* The time of a line; what `ref` is says logtime.h. */
 bool source_time(struct source *, const struct logline *, double ref,
     double *t_r);
+
+/* A line matched a rule of this set (a bit of rules_set_bit()). */
+void source_note_set(struct source *, uint64_t set);
+/* The nth of its sets that matched nothing since source_forget_sets(), or
+ * NULL. */
+const char *source_silent_set(const struct source *, size_t n);
+void source_forget_sets(struct source *);
 
 /* Is it read to its end? While it is not, its times are the past. */
 bool source_is_current(const struct source *);

@@ -124,7 +124,8 @@ offline_sets(const struct offline *o, const struct ctl *ctl, const char *path)
 		return choice_parse(&c, ctl->rules) == 0 ? choice_names(&c)
 							 : NULL;
 	for (size_t i = 0; path != NULL && i < conf->n_logs; i++)
-		if (offline_same_file(path, conf->logs[i].path))
+		if (offline_same_file(path, conf->logs[i].path) ||
+		    conf_log_covers(&conf->logs[i], path))
 			choice_add_log(&c, &conf->logs[i]);
 	if (c.bits == 0)
 		for (size_t i = 0; i < conf->n_logs; i++)

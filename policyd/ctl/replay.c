@@ -144,6 +144,7 @@ replay_add(struct source_stats *sum, const struct source_stats *st)
 	sum->scored += st->scored;
 	sum->own += st->own;
 	sum->faults += st->faults;
+	sum->markers += st->markers;
 	sum->badtime += st->badtime;
 	sum->cut += st->cut;
 	sum->limits += st->limits;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -18,6 +19,10 @@
 /* What the helper has answered is good for so long, in seconds: a tail asks
  * for the same file twice when it may not even look into the directory. */
 #define OPENED_FRESH 1.0
+
+#define LOGS_RESCAN 5.0	   /* seconds between looks at patterns */
+#define LOGS_DAY 86400.0
+#define LOGS_SILENT 1000 /* lines that tell nothing before it is said */
 
 /* The helper's last answer for one log. */
 struct opened {
@@ -36,12 +41,17 @@ struct one {
 	struct opened opened;
 	uint32_t number; /* in the configuration */
 	bool wanted; /* by the configuration being applied */
+	bool said_unparsed;
+	double since;	/* monotonic: of the check of its rule sets */
+	uint64_t lines; /* then */
 };
 
 struct logs {
 	struct loop *loop;
 	struct engine *engine;
 	struct privclient *helper; /* NULL: opens everything itself */
+	const struct conf *conf;
+	double scanned; /* monotonic */
 	void (*progress)(void *ctx);
 	void *ctx;
 	struct one **all;
@@ -302,20 +312,21 @@ random_epoch(void)
 }
 
 static void
-one_create(struct logs *ls, const struct conf_log *cl, uint32_t number,
-    bool beginning)
+one_create(struct logs *ls, const struct conf_log *cl, const char *path,
+    uint32_t number, bool beginning)
 {
 	struct one *one = x_calloc(1, sizeof(*one));
-	struct tail_options options = { .path = cl->path,
+	struct tail_options options = { .path = path,
 		.beginning = cl->beginning || beginning };
 	const struct logpos *pos;
 
 	one->logs = ls;
-	one->path = x_strdup(cl->path);
+	one->path = x_strdup(path);
 	one->wanted = true;
 	one->opened.fd = -1;
 	one->number = number;
-	one->src = engine_source_add(ls->engine, cl->path, cl->sets);
+	one->since = loop_mono(ls->loop);
+	one->src = engine_source_add(ls->engine, path, cl->sets);
 	pos = source_position(one->src);
 	if (pos->epoch != 0)
 		options.pos = pos;
@@ -339,6 +350,50 @@ logs_find(const struct logs *ls, const char *path)
 	return NULL;
 }
 
+/* Follows this file as the nth log of the configuration. */
+static void
+logs_want(struct logs *ls, const char *path, uint32_t number, bool beginning)
+{
+	struct one *one = logs_find(ls, path);
+
+	if (one == NULL) {
+		one_create(ls, &ls->conf->logs[number], path, number,
+		    beginning);
+		return;
+	}
+	one->wanted = true;
+	one->number = number;
+}
+
+static void
+logs_expand(struct logs *ls, uint32_t number, bool beginning)
+{
+	const struct conf_log *cl = &ls->conf->logs[number];
+	glob_t found;
+
+	if (glob(cl->path, 0, NULL, &found) != 0)
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		if (conf_log_covers(cl, found.gl_pathv[i]))
+			logs_want(ls, found.gl_pathv[i], number, beginning);
+	globfree(&found);
+}
+
+/* Files that a pattern matches now and did not before: new ones, read from
+ * their beginning. */
+static void
+logs_rescan(struct logs *ls)
+{
+	double now = loop_mono(ls->loop);
+
+	if (ls->conf == NULL || now - ls->scanned < LOGS_RESCAN)
+		return;
+	ls->scanned = now;
+	for (size_t i = 0; i < ls->conf->n_logs; i++)
+		if (conf_log_is_pattern(&ls->conf->logs[i]))
+			logs_expand(ls, (uint32_t)i, true);
+}
+
 void
 logs_configure(struct logs *ls, const struct conf *conf, bool beginning)
 {
@@ -350,16 +405,20 @@ logs_configure(struct logs *ls, const struct conf *conf, bool beginning)
 		(void)privclient_send(ls->helper, &req);
 	for (size_t i = 0; i < ls->count; i++)
 		ls->all[i]->wanted = false;
+	ls->conf = conf;
+	ls->scanned = loop_mono(ls->loop);
 	for (size_t i = 0; i < conf->n_logs; i++) {
-		struct one *one = logs_find(ls, conf->logs[i].path);
-
-		if (one == NULL) {
-			one_create(ls, &conf->logs[i], (uint32_t)i, beginning);
-			continue;
-		}
-		one->wanted = true;
-		one->number = (uint32_t)i;
+		if (conf_log_is_pattern(&conf->logs[i]))
+			logs_expand(ls, (uint32_t)i, beginning);
+		else
+			logs_want(ls, conf->logs[i].path, (uint32_t)i,
+			    beginning);
 	}
+	/* A file that a pattern found once is awaited while it is away. */
+	for (size_t i = 0; i < ls->count; i++)
+		for (size_t j = 0; j < conf->n_logs; j++)
+			ls->all[i]->wanted |= conf_log_covers(&conf->logs[j],
+			    ls->all[i]->path);
 	for (size_t i = 0; i < ls->count; i++) {
 		if (ls->all[i]->wanted)
 			ls->all[kept++] = ls->all[i];
@@ -376,12 +435,45 @@ logs_sync(struct logs *ls)
 		one_sync(ls->all[i]);
 }
 
+/*
+ * Silence is the worst failure: a log that is no mail log, a rule set that is
+ * for another server. Said once for each.
+ */
+static void
+one_check(struct one *one)
+{
+	const struct source_stats *st = source_stats(one->src);
+	double now = loop_mono(one->logs->loop);
+	const char *set;
+
+	if (st->lines >= LOGS_SILENT && st->unparsed == st->lines &&
+	    !one->said_unparsed) {
+		one->said_unparsed = true;
+		log_warning("%s: none of %llu lines begins with time, host and "
+			    "program: is it a mail log?", one->path,
+		    (unsigned long long)st->lines);
+	}
+	if (now - one->since < LOGS_DAY)
+		return;
+	one->since = now;
+	for (size_t i = 0; st->lines - one->lines >= LOGS_SILENT &&
+	     (set = source_silent_set(one->src, i)) != NULL;
+	     i++)
+		log_warning("%s: rule set '%s' has matched none of %llu lines "
+			    "in a day", one->path, set,
+		    (unsigned long long)(st->lines - one->lines));
+	one->lines = st->lines;
+	source_forget_sets(one->src);
+}
+
 void
 logs_tick(struct logs *ls)
 {
+	logs_rescan(ls);
 	for (size_t i = 0; i < ls->count; i++) {
 		struct tail_stats ts;
 
+		one_check(ls->all[i]);
 		tail_stats(ls->all[i]->tail, &ts);
 		if (strcmp(ts.state, "missing") == 0)
 			source_set_current(ls->all[i]->src, true);

@@ -66,6 +66,9 @@ status_log(const struct log_view *v, struct control_client *client)
 	record_num(r, "lines", (double)v->source.lines);
 	record_num(r, "parsed", (double)(v->source.lines - v->source.unparsed));
 	record_num(r, "matched", (double)v->source.matched);
+	record_num(r, "unmatched", (double)(v->source.lines -
+		v->source.unparsed - v->source.matched - v->source.own -
+		v->source.faults - v->source.markers));
 	record_num(r, "scored", (double)v->source.scored);
 	record_num(r, "unparsed", (double)v->source.unparsed);
 	record_num(r, "own", (double)v->source.own);

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,22 +74,49 @@ open_rotated(const char *path, uint64_t dev, uint64_t inode)
 	return fd;
 }
 
+/* The file of a configured log that the daemon means: the log itself, or one
+ * that its pattern matches now. NULL if there is none; the caller frees it. */
+static char *
+find_path(const struct conf_log *log, uint64_t name)
+{
+	char *path = NULL;
+	glob_t found;
+
+	if (!conf_log_is_pattern(log))
+		return logpos_hash(log->path, strlen(log->path)) == name
+		    ? x_strdup(log->path)
+		    : NULL;
+	if (glob(log->path, 0, NULL, &found) != 0)
+		return NULL;
+	for (size_t i = 0; i < found.gl_pathc && path == NULL; i++) {
+		const char *one = found.gl_pathv[i];
+
+		if (conf_log_covers(log, one) &&
+		    logpos_hash(one, strlen(one)) == name)
+			path = x_strdup(one);
+	}
+	globfree(&found);
+	return path;
+}
+
 static int
 open_log(const struct conf *conf, const struct privmsg_request *req)
 {
-	const char *path;
+	char *path = req->log < conf->n_logs
+	    ? find_path(&conf->logs[req->log], req->name)
+	    : NULL;
+	int fd, error;
 
-	if (req->log >= conf->n_logs) {
+	if (path == NULL) {
 		errno = ESTALE;
 		return -1;
 	}
-	path = conf->logs[req->log].path;
-	if (req->name != logpos_hash(path, strlen(path))) {
-		errno = ESTALE;
-		return -1;
-	}
-	return req->inode == 0 ? open_regular(AT_FDCWD, path, 0)
-			       : open_rotated(path, req->dev, req->inode);
+	fd = req->inode == 0 ? open_regular(AT_FDCWD, path, 0)
+			     : open_rotated(path, req->dev, req->inode);
+	error = errno;
+	free(path);
+	errno = error;
+	return fd;
 }
 
 void
