@@ -192,17 +192,21 @@ static const char read_keys[] =
 	"end\n"
 	"return out\n";
 
+/* A key of another type has no value for MGET: it is passed over. */
 static const char scan[] =
-	"local r = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT',\n"
-	"  ARGV[3])\n"
-	"local out = {r[1]}\n"
-	"for _, key in ipairs(r[2]) do\n"
-	"  local v = redis.pcall('GET', key)\n"
-	"  if type(v) == 'table' then v = '' end\n"
-	"  if v then\n"
-	"    out[#out + 1] = key\n"
-	"    out[#out + 1] = v\n"
-	"    out[#out + 1] = redis.call('PTTL', key)\n"
+	"local call = redis.call\n"
+	"local r = call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])\n"
+	"local keys, out, n = r[2], {r[1]}, 1\n"
+	"for from = 1, #keys, 1000 do\n"
+	"  local to = math.min(from + 999, #keys)\n"
+	"  local values = call('MGET', unpack(keys, from, to))\n"
+	"  for i = 1, to - from + 1 do\n"
+	"    if values[i] then\n"
+	"      local key = keys[from + i - 1]\n"
+	"      out[n + 1], out[n + 2], out[n + 3] = key, values[i],\n"
+	"        call('PTTL', key)\n"
+	"      n = n + 3\n"
+	"    end\n"
 	"  end\n"
 	"end\n"
 	"return out\n";

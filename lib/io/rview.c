@@ -252,6 +252,27 @@ scan_begin(struct rview *rv, enum state state)
 	}
 }
 
+static void on_scan(void *, const struct redisReply *);
+static void on_allow_scan(void *, const struct redisReply *);
+
+static void
+scan_step(struct rview *rv)
+{
+	bool blocks = rv->state == SCANNING;
+	struct resp *r =
+	    rlink_call(rv->link, blocks ? RSCRIPT_SCAN : RSCRIPT_ALLOW_SCAN, 3);
+
+	if (blocks) {
+		resp_arg_str(r, rv->cursor);
+		resp_arg_str(r, rv->pattern);
+	} else {
+		resp_arg_str(r, rv->prefix);
+		resp_arg_str(r, rv->cursor);
+	}
+	resp_arg_u64(r, RVIEW_CHUNK);
+	resp_end(r, blocks ? on_scan : on_allow_scan, rv);
+}
+
 static void
 on_scan(void *ctx, const struct redisReply *r)
 {
@@ -260,6 +281,9 @@ on_scan(void *ctx, const struct redisReply *r)
 
 	if (rv->state != SCANNING || !take_cursor(rv, r))
 		return;
+	/* Redis works on the next chunk while we take this one. */
+	if (strcmp(rv->cursor, "0") != 0)
+		scan_step(rv);
 	for (size_t i = 1; i + 2 < r->elements; i += 3) {
 		const struct redisReply *key = r->element[i];
 
@@ -268,8 +292,9 @@ on_scan(void *ctx, const struct redisReply *r)
 			take(
 			    rv, &a, r->element[i + 1], r->element[i + 2], true);
 	}
-	if (strcmp(rv->cursor, "0") == 0)
-		scan_begin(rv, SCANNING_ALLOW);
+	if (strcmp(rv->cursor, "0") != 0)
+		return;
+	scan_begin(rv, SCANNING_ALLOW);
 	loop_timer_set(rv->timer, 0);
 }
 
@@ -346,24 +371,6 @@ sweep_step(struct rview *rv)
 	rv->swept = true;
 	rv->resyncs++;
 	loop_timer_set(rv->timer, 0);
-}
-
-static void
-scan_step(struct rview *rv)
-{
-	bool blocks = rv->state == SCANNING;
-	struct resp *r =
-	    rlink_call(rv->link, blocks ? RSCRIPT_SCAN : RSCRIPT_ALLOW_SCAN, 3);
-
-	if (blocks) {
-		resp_arg_str(r, rv->cursor);
-		resp_arg_str(r, rv->pattern);
-	} else {
-		resp_arg_str(r, rv->prefix);
-		resp_arg_str(r, rv->cursor);
-	}
-	resp_arg_u64(r, RVIEW_CHUNK);
-	resp_end(r, blocks ? on_scan : on_allow_scan, rv);
 }
 
 static void
