@@ -21,7 +21,7 @@
 #define SWEEP_CHUNK 8192
 #define READ_CHUNK 256
 #define DIRTY_MAX 65536 /* keys to be read; beyond it: all of them */
-#define POLL_EVERY 10.0 /* seconds between scans without client tracking */
+#define POLL_EVERY 5.0 /* seconds between scans without client tracking */
 #define RETRY 1.0	/* seconds after an error */
 #define PATTERN_MAX 1100
 
@@ -41,6 +41,7 @@ struct rview {
 	char cursor[24];
 	size_t sweep; /* cursor in the view */
 	bool swept;   /* since the last scan of all blocks */
+	bool synced;  /* has been, since the start or a flush */
 	uint8_t *met;
 	size_t met_len;
 	struct prefixmap *allow; /* met in the set */
@@ -368,7 +369,7 @@ sweep_step(struct rview *rv)
 		return;
 	}
 	rv->state = FOLLOWING;
-	rv->swept = true;
+	rv->swept = rv->synced = true;
 	rv->resyncs++;
 	loop_timer_set(rv->timer, 0);
 }
@@ -487,6 +488,7 @@ static void
 all_changed(struct rview *rv)
 {
 	rv->again = true;
+	rv->synced = false;
 	if (rv->state == FOLLOWING || rv->state == WAITING)
 		loop_timer_set(rv->timer, 0);
 }
@@ -526,6 +528,7 @@ void
 rview_stop(struct rview *rv)
 {
 	rv->state = OFF;
+	rv->synced = false;
 	rv->reading = false;
 	loop_timer_clear(rv->timer);
 	loop_timer_clear(rv->reader);
@@ -544,7 +547,7 @@ rview_kick(struct rview *rv)
 bool
 rview_is_synced(const struct rview *rv)
 {
-	return rv->state == FOLLOWING && !rv->again;
+	return rv->synced;
 }
 
 uint64_t
