@@ -22,7 +22,11 @@ struct logpos {
 	uint64_t ino; /* 0 = no file yet */
 	uint64_t head_hash;
 	uint32_t head_len; /* bytes hashed, <= LOGPOS_HEAD_MAX */
-	double time; /* when this was true, seconds since 1970 */
+	/* When the file had last been written to, as far as it was seen;
+	 * without a file, since when there was none (0: never looked). Tells
+	 * rotated files written later from those read before. Seconds since
+	 * 1970. */
+	double time;
 };
 
 static inline uint64_t

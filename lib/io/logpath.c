@@ -55,10 +55,13 @@ logpath_open_rotated(const struct logpath *p,
 {
 	int fd = logfile_open(entry->path);
 
-	if (fd == -1 && errno == EACCES && p->open != NULL)
-		fd = p->open(p->ctx, p->path, entry->dev, entry->ino);
-
 	f->fd = -1;
+	if (fd == -1 && errno == EACCES && p->open != NULL) {
+		fd = p->open(p->ctx, p->path, entry->dev, entry->ino);
+		/* It is there, as open(2) has seen. So this is a refusal. */
+		if (fd == -1 && errno == ENOENT)
+			errno = EACCES;
+	}
 	if (fd == -1 || !logfile_adopt(f, fd))
 		return false;
 	if (f->ino == entry->ino && f->dev == entry->dev)

@@ -18,6 +18,7 @@ struct loop {
 
 struct loop_timer {
 	struct event *ev;
+	struct event *late; /* for work: the same, later, among the answers */
 	loop_timer_fn *fn;
 	void *ctx;
 };
@@ -100,6 +101,7 @@ loop_timer_fire(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	loop_timer_clear(t);
 	t->fn(t->ctx);
 }
 
@@ -112,11 +114,15 @@ loop_timer_create(struct loop *loop, enum loop_priority priority,
 	t->fn = fn;
 	t->ctx = ctx;
 	t->ev = event_new(loop->base, -1, 0, loop_timer_fire, t);
-	if (t->ev == NULL) {
-		free(t);
-		return NULL;
+	if (t->ev != NULL)
+		event_priority_set(t->ev, priority);
+	if (priority != LOOP_ANSWERS) {
+		t->late = event_new(loop->base, -1, 0, loop_timer_fire, t);
+		if (t->late != NULL)
+			event_priority_set(t->late, LOOP_ANSWERS);
 	}
-	event_priority_set(t->ev, priority);
+	if (t->ev == NULL || (priority != LOOP_ANSWERS && t->late == NULL))
+		loop_timer_destroy(&t);
 	return t;
 }
 
@@ -125,29 +131,41 @@ loop_timer_destroy(struct loop_timer **tp)
 {
 	if (*tp == NULL)
 		return;
-	event_free((*tp)->ev);
+	if ((*tp)->ev != NULL)
+		event_free((*tp)->ev);
+	if ((*tp)->late != NULL)
+		event_free((*tp)->late);
 	free(*tp);
 	*tp = NULL;
+}
+
+static void
+loop_add(struct event *ev, double seconds)
+{
+	struct timeval tv = { (time_t)seconds,
+		(suseconds_t)((seconds - floor(seconds)) * 1e6) };
+
+	event_add(ev, &tv);
 }
 
 void
 loop_timer_set(struct loop_timer *t, double seconds)
 {
-	struct timeval tv;
-
 	if (!(seconds > 0))
 		seconds = 0;
 	if (seconds > 1e8)
 		seconds = 1e8;
-	tv.tv_sec = (time_t)seconds;
-	tv.tv_usec = (suseconds_t)((seconds - floor(seconds)) * 1e6);
-	event_add(t->ev, &tv);
+	loop_add(t->ev, seconds);
+	if (t->late != NULL)
+		loop_add(t->late, seconds + LOOP_PATIENCE);
 }
 
 void
 loop_timer_clear(struct loop_timer *t)
 {
 	event_del(t->ev);
+	if (t->late != NULL)
+		event_del(t->late);
 }
 
 bool

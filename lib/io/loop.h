@@ -3,7 +3,9 @@
  *
  * Wraps libevent's base. Two priorities: answers (policy, control) go before
  * work (logs, store, snapshots), so bounded pieces of work never make a
- * client wait for more than one piece.
+ * client wait for more than one piece. As long as there are answers to give,
+ * libevent runs nothing else; so that a busy server goes on reading its logs,
+ * a timer for work that has waited LOOP_PATIENCE is run among the answers.
  */
 #ifndef MXW_LOOP_H
 #define MXW_LOOP_H
@@ -26,6 +28,8 @@ void loop_stop(struct loop *);
 double loop_now(const struct loop *);
 /* Monotonic seconds, read once per turn: for timeouts. */
 double loop_mono(const struct loop *);
+
+#define LOOP_PATIENCE 0.005
 
 /* Timers. The callback may destroy its own timer. */
 typedef void loop_timer_fn(void *ctx);

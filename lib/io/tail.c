@@ -66,10 +66,11 @@ struct tail {
 
 static void tail_step(void *arg);
 
+/* One more step, next turn. What is asked for already is not put off. */
 static void
 tail_again(struct tail *t)
 {
-	if (!t->paused)
+	if (!t->paused && !loop_timer_pending(t->more))
 		loop_timer_set(t->more, 0);
 }
 
@@ -379,8 +380,14 @@ tail_on_watch(void *ctx, bool names)
 		tailwatch_refresh(t->watch); /* a link may point elsewhere */
 		t->look = true;
 	}
-	if (!loop_timer_pending(t->more))
-		tail_step(t);
+	tail_again(t);
+}
+
+void
+tail_look(struct tail *t)
+{
+	t->look = true;
+	tail_again(t);
 }
 
 static void
@@ -389,18 +396,8 @@ tail_on_poll(void *ctx)
 	struct tail *t = ctx;
 
 	tailwatch_refresh(t->watch);
-	t->look = true;
-	if (!loop_timer_pending(t->more))
-		tail_step(t);
+	tail_look(t);
 	loop_timer_set(t->poll, tailwatch_interval(t->watch));
-}
-
-void
-tail_look(struct tail *t)
-{
-	t->look = true;
-	if (!loop_timer_pending(t->more))
-		loop_timer_set(t->more, 0);
 }
 
 struct tail *
@@ -484,7 +481,7 @@ tail_pause(struct tail *t, bool paused)
 	if (paused)
 		loop_timer_clear(t->more);
 	else
-		loop_timer_set(t->more, 0);
+		tail_again(t);
 }
 
 bool

@@ -53,13 +53,15 @@ struct tail_options {
 			     always read from its start) */
 	const struct logpos *pos; /* where to go on, or NULL; epoch is taken
 				     from it */
-	uint64_t epoch; /* used without pos; random, not 0 */
+	uint64_t epoch;		  /* used without pos; random, not 0 */
 	/*
 	 * Opens what open(2) may not (EACCES), O_CLOEXEC: the log at `path`
 	 * (always options.path), or the rotated file of it with this device
 	 * and inode (0 = none). -1 and errno; EAGAIN: it is asked for, and
-	 * tail_look() will be called when the answer is there. NULL: nobody
-	 * can. Descriptors are the tail's own.
+	 * tail_look() will be called when the answer is there. The tail then
+	 * begins anew, and may ask for several files before it has what it
+	 * needs: each answer must stay good for a while. NULL: nobody can.
+	 * Descriptors are the tail's own.
 	 */
 	int (*open)(void *ctx, const char *path, uint64_t dev, uint64_t ino);
 };
@@ -68,10 +70,10 @@ struct tail_stats {
 	uint64_t bytes;
 	uint64_t rotations;
 	uint64_t truncations;
-	uint64_t errors;  /* failed opens and reads */
-	uint64_t lost;	  /* times that a saved position was not found again */
+	uint64_t errors;   /* failed opens and reads */
+	uint64_t lost;	   /* times that a saved position was not found again */
 	const char *state; /* "missing", "reading", "current" */
-	uint64_t behind;  /* bytes of the current file not yet read */
+	uint64_t behind;   /* bytes of the current file not yet read */
 };
 
 struct tail *tail_create(struct loop *, const struct tail_options *,

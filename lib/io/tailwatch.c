@@ -95,7 +95,7 @@ tailwatch_create(
 	}
 	w->ev = event_new(
 	    loop_base(loop), w->fd, EV_READ | EV_PERSIST, tailwatch_ready, w);
-	if (w->ev == NULL || event_priority_set(w->ev, LOOP_WORK) != 0 ||
+	if (w->ev == NULL || event_priority_set(w->ev, LOOP_ANSWERS) != 0 ||
 	    event_add(w->ev, NULL) != 0)
 		tailwatch_destroy(&w);
 	else

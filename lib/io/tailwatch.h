@@ -25,7 +25,8 @@ struct tailwatch;
 #define TAILWATCH_SLOW 1.0
 #define TAILWATCH_FAST 0.25
 
-/* Look now. `names`: also at what the path names. */
+/* Look soon. `names`: also at what the path names. Called at the priority of
+ * answers, where nothing holds it up; the looking is work. */
 typedef void tailwatch_fn(void *ctx, bool names);
 
 /* NULL when there is no memory. `path` is borrowed. */

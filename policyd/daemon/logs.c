@@ -16,15 +16,18 @@
 #include "lib/io/loop.h"
 #include "lib/io/privclient.h"
 
-/* What the helper has answered is good for so long, in seconds: a tail asks
- * for the same file twice when it may not even look into the directory. */
+/* What the helper has answered is good for so long, in seconds. A tail begins
+ * anew when an answer has come, so it asks for the same files again: the log,
+ * and rotated ones until it has what it needs. So all these answers are kept,
+ * else each would push out another for ever. */
 #define OPENED_FRESH 1.0
+#define OPENED_MAX 64
 
 #define LOGS_RESCAN 5.0	   /* seconds between looks at patterns */
 #define LOGS_DAY 86400.0
 #define LOGS_SILENT 1000 /* lines that tell nothing before it is said */
 
-/* The helper's last answer for one log. */
+/* An answer of the helper, for one file of a log. */
 struct opened {
 	int fd; /* -1: none */
 	int error;
@@ -38,7 +41,7 @@ struct one {
 	char *path;
 	struct source *src;
 	struct tail *tail;
-	struct opened opened;
+	struct opened opened[OPENED_MAX];
 	uint32_t number; /* in the configuration */
 	bool wanted; /* by the configuration being applied */
 	bool said_unparsed;
@@ -78,7 +81,6 @@ one_sync(struct one *one)
 	struct logpos pos;
 
 	tail_position(one->tail, &pos);
-	pos.time = loop_now(one->logs->loop);
 	source_set_position(one->src, &pos);
 }
 
@@ -91,8 +93,9 @@ one_destroy(struct one *one)
 	if (one->tail != NULL && source_has_mark(one->src))
 		source_rewind(one->src, source_position(one->src));
 	tail_destroy(&one->tail);
-	if (one->opened.fd >= 0)
-		close(one->opened.fd);
+	for (size_t i = 0; i < OPENED_MAX; i++)
+		if (one->opened[i].fd >= 0)
+			close(one->opened[i].fd);
 	engine_source_remove(one->logs->engine, &one->src);
 	free(one->path);
 	free(one);
@@ -127,6 +130,31 @@ one_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
 	    loop_now(one->logs->loop) + LOGS_LEAD);
 }
 
+/* The answer for this file, had or awaited; else a free place for it, and NULL
+ * when all wait. Answers too old to be used are let go of: a descriptor keeps
+ * a deleted log on the disk. */
+static struct opened *
+one_opened(struct one *one, uint64_t dev, uint64_t ino)
+{
+	double now = loop_mono(one->logs->loop);
+	struct opened *found = NULL, *free_place = NULL;
+
+	for (size_t i = 0; i < OPENED_MAX; i++) {
+		struct opened *o = &one->opened[i];
+
+		if (o->seq != 0 || now < o->until) {
+			if (o->dev == dev && o->ino == ino)
+				found = o;
+			continue;
+		}
+		if (o->fd >= 0)
+			close(o->fd);
+		*o = (struct opened){ .fd = -1 };
+		free_place = o;
+	}
+	return found != NULL ? found : free_place;
+}
+
 static void one_progress(void *, bool);
 static int one_open(void *, const char *, uint64_t, uint64_t);
 
@@ -148,7 +176,6 @@ one_mark(struct one *one)
 	struct logpos pos;
 
 	tail_position(one->tail, &pos);
-	pos.time = loop_now(one->logs->loop);
 	source_mark(one->src, &pos);
 }
 
@@ -209,6 +236,8 @@ one_progress(void *ctx, bool current)
 	struct one *one = ctx;
 
 	source_set_current(one->src, current);
+	if (current)
+		(void)one_opened(one, 0, 0);
 	flow(one->logs, false); /* it would destroy the tail we are in */
 	one->logs->progress(one->logs->ctx);
 }
@@ -218,7 +247,7 @@ static int
 one_open(void *ctx, const char *path, uint64_t dev, uint64_t ino)
 {
 	struct one *one = ctx;
-	struct opened *o = &one->opened;
+	struct opened *o = one_opened(one, dev, ino);
 	struct privmsg_request req;
 
 	if (one->logs->helper == NULL ||
@@ -226,17 +255,16 @@ one_open(void *ctx, const char *path, uint64_t dev, uint64_t ino)
 		errno = EACCES;
 		return -1;
 	}
-	if (o->seq == 0 && o->dev == dev && o->ino == ino &&
-	    loop_mono(one->logs->loop) < o->until) {
+	if (o != NULL && o->seq == 0 && o->until > 0) {
 		errno = o->error;
 		return o->fd >= 0 ? fcntl(o->fd, F_DUPFD_CLOEXEC, 0) : -1;
 	}
-	if (o->seq == 0) {
+	if (o != NULL && o->seq == 0) {
 		memset(&req, 0, sizeof(req));
 		req.op = PRIVMSG_OPEN_LOG;
 		req.log = one->number;
 		req.name = logpos_hash(path, strlen(path));
-		o->dev = req.dev = ino != 0 ? dev : 0;
+		o->dev = req.dev = dev;
 		o->ino = req.inode = ino;
 		o->seq = privclient_send(one->logs->helper, &req);
 	}
@@ -249,14 +277,12 @@ helper_reply(void *ctx, const struct privmsg_reply *r, int fd)
 {
 	struct logs *ls = ctx;
 
-	for (size_t i = 0; i < ls->count; i++) {
-		struct one *one = ls->all[i];
-		struct opened *o = &one->opened;
+	for (size_t i = 0; i < ls->count * OPENED_MAX; i++) {
+		struct one *one = ls->all[i / OPENED_MAX];
+		struct opened *o = &one->opened[i % OPENED_MAX];
 
 		if (o->seq == 0 || o->seq != r->seq)
 			continue;
-		if (o->fd >= 0)
-			close(o->fd);
 		o->fd = fd;
 		o->error = r->error != 0 ? r->error : EACCES;
 		o->until = loop_mono(ls->loop) + OPENED_FRESH;
@@ -276,8 +302,8 @@ helper_gone(void *ctx, const char *why)
 	log_error("the helper that opens logs is gone (%s): logs that only "
 		  "root may read are not followed over their next rotation",
 	    why);
-	for (size_t i = 0; i < ls->count; i++)
-		ls->all[i]->opened.seq = 0;
+	for (size_t i = 0; i < ls->count * OPENED_MAX; i++)
+		ls->all[i / OPENED_MAX]->opened[i % OPENED_MAX].seq = 0;
 }
 
 int
@@ -323,7 +349,8 @@ one_create(struct logs *ls, const struct conf_log *cl, const char *path,
 	one->logs = ls;
 	one->path = x_strdup(path);
 	one->wanted = true;
-	one->opened.fd = -1;
+	for (size_t i = 0; i < OPENED_MAX; i++)
+		one->opened[i].fd = -1;
 	one->number = number;
 	one->since = loop_mono(ls->loop);
 	one->src = engine_source_add(ls->engine, path, cl->sets);

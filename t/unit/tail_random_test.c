@@ -248,15 +248,17 @@ stop(void)
 static void
 crash(void)
 {
-	const struct saved *s;
+	struct saved s;
 
 	stop();
 	if (nsaved == 0)
 		return;
-	s = &saved[pick(nsaved < 4 ? nsaved : 4)];
-	kit_pos = s->pos;
-	kit_len = s->len;
-	kit_end = s->end;
+	s = saved[pick(nsaved < 4 ? nsaved : 4)];
+	kit_pos = s.pos;
+	kit_len = s.len;
+	kit_end = s.end;
+	saved[0] = s; /* the others are of a future that did not come */
+	nsaved = 1;
 }
 
 /* Everything is read; nothing older will be asked for again. */

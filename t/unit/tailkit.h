@@ -232,11 +232,12 @@ static void __attribute__((unused)) kit_turn(void)
 	event_base_loop(loop_base(kit_loop), EVLOOP_ONCE);
 }
 
-/* What can be done without waiting. */
+/* So many turns, without waiting in any. */
 static void __attribute__((unused)) kit_turns(int n)
 {
 	while (n-- > 0)
-		event_base_loop(loop_base(kit_loop), EVLOOP_NONBLOCK);
+		event_base_loop(
+		    loop_base(kit_loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 /* Runs until all of `text` has come and the tail is current. */
@@ -250,7 +251,8 @@ kit_expect_(const char *text, const char *file, int line, const char *what)
 	while ((kit_len < len || !kit_current) && kit_clock() < end)
 		kit_turn();
 	for (int i = 0; i < 3; i++)
-		event_base_loop(loop_base(kit_loop), EVLOOP_NONBLOCK);
+		event_base_loop(
+		    loop_base(kit_loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	good = kit_len == len && (len == 0 || memcmp(kit_text, text, len) == 0);
 	tap_ok(good, file, line, "%s", what);
 	if (!good)
@@ -292,6 +294,7 @@ static int __attribute__((unused)) kit_descriptors(void)
 static void __attribute__((unused)) kit_case(const char *name)
 {
 	printf("# %s\n", name);
+	ok(kit_ordered, "ends grew so far");
 	kit_empty(kit_dir);
 	kit_have_pos = false;
 	kit_ordered = true;
