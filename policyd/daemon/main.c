@@ -13,6 +13,7 @@
 #include "lib/core/log.h"
 #include "lib/core/names.h"
 #include "policyd/daemon/app.h"
+#include "policyd/daemon/logs.h"
 #include "policyd/daemon/report.h"
 
 static const char usage_text[] =
@@ -138,6 +139,8 @@ main(int argc, char **argv)
 	conf = conf_read(path != NULL ? path : o.config, &err);
 	free(path);
 	if (conf == NULL)
+		log_fatal("%s", err.text);
+	if (logs_check(conf, &err) != 0)
 		log_fatal("%s", err.text);
 	if (o.test) {
 		conf_destroy(&conf);
