@@ -415,6 +415,7 @@ void
 journal_position(const struct journal *j, struct logpos *out)
 {
 	*out = j->pos;
+	out->time = loop_now(j->loop);
 }
 
 void
