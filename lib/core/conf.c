@@ -322,7 +322,6 @@ conf_fill_allow(struct conf_full *cf, struct errbuf *err)
 static int
 conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 {
-	const char *directory;
 	unsigned n = cfg_size(cf->cfg, "log");
 	struct conf_log *logs = conf_alloc(cf, n + 1u, sizeof(*logs));
 
@@ -331,31 +330,16 @@ conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 
 		logs[i].path = cfg_title(sec);
 		logs[i].sets = conf_list(cf, sec, "rules");
-		logs[i].identifiers = conf_list(cf, sec, "identifiers");
-		logs[i].matches = conf_list(cf, sec, "match");
 		logs[i].beginning = strcmp(conf_str(sec, "start"),
 					"beginning") == 0;
-		if (logs[i].path[0] != '/' &&
-		    !conf_log_is_journal(&logs[i], &directory))
-			return errbuf_set(err, "%s:%d: log \"%s\": neither an "
-					       "absolute path nor \"journal\"",
+		if (logs[i].path[0] != '/')
+			return errbuf_set(err, "%s:%d: log \"%s\": not an "
+					       "absolute path",
 			    sec->filename, sec->line, logs[i].path);
 	}
 	cf->pub.logs = logs;
 	cf->pub.n_logs = n;
 	return 0;
-}
-
-bool
-conf_log_is_journal(const struct conf_log *log, const char **directory_r)
-{
-	*directory_r = NULL;
-	if (strcmp(log->path, "journal") == 0)
-		return true;
-	if (strncmp(log->path, "journal:/", 9) != 0)
-		return false;
-	*directory_r = log->path + 8;
-	return true;
 }
 
 bool
@@ -611,6 +595,47 @@ conf_destroy(struct conf **cp)
 	free((char *)(uintptr_t)cf->pub.file);
 	free(cf);
 	*cp = NULL;
+}
+
+/* The section of that name, if there is one of it. */
+static cfg_t *
+conf_section(const struct conf *c, const char *name)
+{
+	cfg_t *cfg = ((const struct conf_full *)c)->cfg;
+
+	return name[0] == '\0' ? cfg : cfg_getsec(cfg, name);
+}
+
+static bool
+conf_same(cfg_t *a, cfg_t *b, const char *name)
+{
+	unsigned n = cfg_size(a, name);
+
+	if (n != cfg_size(b, name))
+		return false;
+	for (unsigned i = 0; i < n; i++) {
+		const char *x = cfg_getnstr(a, name, i);
+		const char *y = cfg_getnstr(b, name, i);
+
+		if ((x == NULL) != (y == NULL) ||
+		    (x != NULL && strcmp(x, y) != 0))
+			return false;
+	}
+	return true;
+}
+
+void
+conf_restart_needed(const struct conf *old, const struct conf *new,
+    void (*say)(void *ctx, const char *section, const char *option), void *ctx)
+{
+	for (size_t i = 0; i < conf_n_rows; i++) {
+		const struct conf_row *row = &conf_rows[i];
+
+		if (!row->reloadable &&
+		    !conf_same(conf_section(old, row->section),
+			conf_section(new, row->section), row->name))
+			say(ctx, row->section, row->name);
+	}
 }
 
 static bool

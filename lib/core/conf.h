@@ -31,8 +31,6 @@ enum conf_firewall {
 struct conf_log {
 	const char *path; /* or a pattern, as in glob(7) */
 	const char *const *sets; /* NULL-terminated */
-	const char *const *identifiers; /* of the journal; likewise */
-	const char *const *matches;
 	bool beginning; /* start at the beginning when there is no position */
 };
 
@@ -104,8 +102,6 @@ struct conf *conf_read(const char *path, struct errbuf *);
 struct conf *conf_read_trusted(const char *path, struct errbuf *);
 void conf_destroy(struct conf **);
 
-/* "journal", or "journal:/directory" (*directory_r, else NULL)? */
-bool conf_log_is_journal(const struct conf_log *, const char **directory_r);
 /* Is this `log` about several files ("/var/log/exim4/""*log")? */
 bool conf_log_is_pattern(const struct conf_log *);
 /* Is it about this file? Rotated files that a pattern would match (x.1, x.gz,
@@ -123,6 +119,12 @@ struct conf_option {
 	const char *help; /* one line */
 };
 const struct conf_option *conf_options(size_t *n_r);
+
+/* Calls `say` for each option that differs and that a reload does not change.
+ * section "" is the top level. */
+void conf_restart_needed(const struct conf *old, const struct conf *new,
+    void (*say)(void *ctx, const char *section, const char *option),
+    void *ctx);
 
 /* Endpoints: "inet:127.0.0.1:10040", "inet:[::1]:10040", "unix:/path". */
 struct conf_endpoint {

@@ -176,18 +176,6 @@ check_action(const char *value, struct errbuf *err)
 }
 
 static int
-check_match(const char *value, struct errbuf *err)
-{
-	const char *eq = strchr(value, '=');
-
-	if (eq == NULL || eq == value ||
-	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") <
-		(size_t)(eq - value))
-		return errbuf_set(err, "'%s' is not FIELD=value", value);
-	return 0;
-}
-
-static int
 check_start(const char *value, struct errbuf *err)
 {
 	if (strcmp(value, "end") != 0 && strcmp(value, "beginning") != 0)
@@ -249,9 +237,9 @@ const struct conf_row conf_rows[] = {
 	{ "", "listen", CONF_LIST, "{\"inet:127.0.0.1:10040\"}", 0, 0, true,
 	    check_endpoint,
 	    "where Postfix asks: inet:ADDRESS:PORT or unix:/path" },
-	{ "", "listen_mode", CONF_MODE, "0666", 0, 0, true, NULL,
+	{ "", "listen_mode", CONF_MODE, "0666", 0, 0, false, NULL,
 	    "file mode of unix listeners" },
-	{ "", "listen_owner", CONF_STRING, "", 0, 0, true, NULL,
+	{ "", "listen_owner", CONF_STRING, "", 0, 0, false, NULL,
 	    "owner of unix listeners, user or user:group; \"\" = as started" },
 	{ "", "control", CONF_STRING, "/run/mxwarden/control.sock", 0, 0,
 	    false, check_path_or_empty,
@@ -260,7 +248,7 @@ const struct conf_row conf_rows[] = {
 	    "file mode of the control socket" },
 	{ "", "control_group", CONF_STRING, "", 0, 0, false, NULL,
 	    "group of the control socket; \"\" = as started" },
-	{ "", "http", CONF_STRING, "127.0.0.1:10041", 0, 0, false, check_http,
+	{ "", "http", CONF_STRING, "127.0.0.1:10041", 0, 0, true, check_http,
 	    "ADDRESS:PORT of /metrics and /healthz; \"\" = off" },
 	{ "", "user", CONF_STRING, "mxwarden", 0, 0, false, NULL,
 	    "user to run as when started as root; \"\" = do not change" },
@@ -291,14 +279,6 @@ const struct conf_row conf_rows[] = {
 	    "rule sets for this log" },
 	{ "log", "start", CONF_STRING, "end", 0, 0, true, check_start,
 	    "where to begin without a saved position: end or beginning" },
-
-	{ "log", "identifiers", CONF_LIST,
-	    "{\"postfix*\", \"dovecot*\", \"exim*\", \"sendmail*\", "
-	    "\"sm-mta*\", \"courier*\", \"imapd*\", \"pop3d*\"}",
-	    0, 0, true, NULL,
-	    "journal: syslog identifiers to read, as patterns" },
-	{ "log", "match", CONF_LIST, "{\"SYSLOG_FACILITY=2\"}", 0, 0, true,
-	    check_match, "journal: FIELD=value, as journalctl takes them" },
 
 	{ "score", "window", CONF_DURATION, "10m", 1, 365 * DAY, true, NULL,
 	    "offences within so long add up" },

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int
 errbuf_set(struct errbuf *e, const char *fmt, ...)
@@ -17,4 +18,15 @@ errbuf_set(struct errbuf *e, const char *fmt, ...)
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
 	return -1;
+}
+
+int
+errbuf_prefix(struct errbuf *e, const char *prefix)
+{
+	char text[sizeof(e->text)];
+
+	if (e == NULL)
+		return -1;
+	memcpy(text, e->text, sizeof(text));
+	return errbuf_set(e, "%s: %.900s", prefix, text);
 }

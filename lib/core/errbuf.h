@@ -15,5 +15,7 @@ struct errbuf {
 /* Replaces the message. `e` may be NULL: then nothing is kept. Returns -1. */
 int errbuf_set(struct errbuf *e, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* "PREFIX: what it says". Returns -1. */
+int errbuf_prefix(struct errbuf *e, const char *prefix);
 
 #endif

@@ -83,6 +83,28 @@ int conn_server_listen(struct conn_server *, const struct conf_endpoint *,
     unsigned mode, uid_t uid, gid_t gid, struct errbuf *);
 /* Adopts a listening descriptor (socket activation); it is owned then. */
 int conn_server_adopt(struct conn_server *, int fd, struct errbuf *);
+/*
+ * The listeners of a configuration, in two steps: prepare opens what is not
+ * open yet, and nothing else is changed; then commit takes the new ones into
+ * service and closes those that are not wanted any more, or rollback closes the
+ * new ones. Adopted listeners stay. Connections are not touched. Where a new
+ * address holds an old one's (127.0.0.1 and 0.0.0.0 on the same port), the old
+ * one does not listen between the two steps.
+ */
+struct conn_listen {
+	const struct conf_endpoint *endpoints;
+	size_t count;
+	unsigned mode; /* of unix sockets that are opened, and their owner */
+	uid_t uid;
+	gid_t gid;
+};
+/* -1: all is as before. */
+int conn_server_prepare(struct conn_server *, const struct conn_listen *,
+    struct errbuf *);
+void conn_server_commit(struct conn_server *);
+void conn_server_rollback(struct conn_server *);
+/* The name of the nth listener, NULL behind the last. */
+const char *conn_server_name(const struct conn_server *, size_t n);
 /* No new connections. What idle ones have sent already is still answered; they
  * are closed before this returns (soon after it if it is called by a callback
  * of this server). Those with a request in the middle are closed as they

@@ -52,6 +52,10 @@ struct conn_source {
 	struct conn_server *server;
 	struct listener *listener;
 	struct event *ev;
+	/* Between prepare and commit: */
+	bool fresh;	/* opened by prepare, not in service yet */
+	bool wanted;	/* stays */
+	bool suspended; /* makes room for another one */
 };
 
 struct conn_server {

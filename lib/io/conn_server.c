@@ -268,14 +268,19 @@ conn_server_create(
 }
 
 static void
+server_free_source(struct conn_source *src)
+{
+	if (src->ev != NULL)
+		event_free(src->ev);
+	listener_close(&src->listener);
+	free(src);
+}
+
+static void
 server_close_sources(struct conn_server *s)
 {
-	for (size_t i = 0; i < s->n_sources; i++) {
-		if (s->sources[i]->ev != NULL)
-			event_free(s->sources[i]->ev);
-		listener_close(&s->sources[i]->listener);
-		free(s->sources[i]);
-	}
+	for (size_t i = 0; i < s->n_sources; i++)
+		server_free_source(s->sources[i]);
 	free(s->sources);
 	s->sources = NULL;
 	s->n_sources = 0;
@@ -301,8 +306,8 @@ conn_server_destroy(struct conn_server **sp)
 	*sp = NULL;
 }
 
-static int
-server_add(struct conn_server *s, struct listener *l, struct errbuf *err)
+static struct conn_source *
+server_source(struct conn_server *s, struct listener *l, struct errbuf *err)
 {
 	struct conn_source *src = x_calloc(1, sizeof(*src));
 
@@ -313,10 +318,147 @@ server_add(struct conn_server *s, struct listener *l, struct errbuf *err)
 	s->sources =
 	    x_reallocarray(s->sources, s->n_sources + 1, sizeof(*s->sources));
 	s->sources[s->n_sources++] = src;
-	if (src->ev == NULL || event_priority_set(src->ev, LOOP_ANSWERS) != 0 ||
-	    (!s->paused && event_add(src->ev, NULL) != 0))
+	if (src->ev != NULL && event_priority_set(src->ev, LOOP_ANSWERS) == 0)
+		return src;
+	errbuf_set(err, "%s: cannot watch it", listener_name(l));
+	return NULL;
+}
+
+static int
+server_add(struct conn_server *s, struct listener *l, struct errbuf *err)
+{
+	struct conn_source *src = server_source(s, l, err);
+
+	if (src == NULL)
+		return -1;
+	if (!s->paused && event_add(src->ev, NULL) != 0)
 		return errbuf_set(err, "%s: cannot watch it", listener_name(l));
 	return 0;
+}
+
+/* Closes the sources that are not wanted. */
+static void
+server_prune(struct conn_server *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->n_sources; i++) {
+		if (s->sources[i]->wanted)
+			s->sources[kept++] = s->sources[i];
+		else
+			server_free_source(s->sources[i]);
+	}
+	s->n_sources = kept;
+}
+
+/* An old listener on the port of `ep` that is in its way: it stops listening.
+ * What waits to be accepted is accepted first. */
+static bool
+server_make_room(struct conn_server *s, const struct conf_endpoint *ep)
+{
+	bool made = false;
+
+	for (size_t i = 0; i < s->n_sources && !ep->is_unix; i++) {
+		struct conn_source *src = s->sources[i];
+
+		if (src->wanted || src->fresh || src->suspended ||
+		    ep->port == 0 || listener_port(src->listener) != ep->port)
+			continue;
+		for (int turn = 0; turn < 64 && !s->paused; turn++)
+			server_accept(listener_fd(src->listener), EV_READ, s);
+		src->suspended = listener_suspend(src->listener);
+		made |= src->suspended;
+		if (src->suspended)
+			event_del(src->ev);
+	}
+	return made;
+}
+
+static int
+server_prepare_one(struct conn_server *s, const struct conn_listen *want,
+    const struct conf_endpoint *ep, struct errbuf *err)
+{
+	struct listener *l;
+	struct conn_source *src;
+
+	l = listener_open(ep, want->mode, want->uid, want->gid, err);
+	if (l == NULL && errno == EADDRINUSE && server_make_room(s, ep))
+		l = listener_open(ep, want->mode, want->uid, want->gid, err);
+	if (l == NULL)
+		return -1;
+	src = server_source(s, l, err);
+	if (src == NULL)
+		return -1;
+	src->fresh = true;
+	return 0;
+}
+
+static bool
+server_listens_at(const struct conn_server *s, const struct conf_endpoint *ep)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < s->n_sources; i++) {
+		struct conn_source *src = s->sources[i];
+
+		if (!listener_is_at(src->listener, ep))
+			continue;
+		src->wanted = true;
+		found = true;
+	}
+	return found;
+}
+
+int
+conn_server_prepare(
+    struct conn_server *s, const struct conn_listen *want, struct errbuf *err)
+{
+	/* First all that stays: it is not to make room. */
+	for (size_t i = 0; i < s->n_sources; i++)
+		s->sources[i]->wanted =
+		    listener_is_adopted(s->sources[i]->listener);
+	for (size_t i = 0; i < want->count; i++)
+		(void)server_listens_at(s, &want->endpoints[i]);
+	for (size_t i = 0; i < want->count; i++) {
+		if (server_listens_at(s, &want->endpoints[i]) ||
+		    server_prepare_one(s, want, &want->endpoints[i], err) == 0)
+			continue;
+		conn_server_rollback(s);
+		return -1;
+	}
+	return 0;
+}
+
+void
+conn_server_commit(struct conn_server *s)
+{
+	for (size_t i = 0; i < s->n_sources; i++) {
+		struct conn_source *src = s->sources[i];
+
+		src->wanted |= src->fresh;
+		if (src->fresh && !s->paused)
+			event_add(src->ev, NULL);
+		src->fresh = false;
+	}
+	server_prune(s);
+}
+
+void
+conn_server_rollback(struct conn_server *s)
+{
+	for (size_t i = 0; i < s->n_sources; i++)
+		s->sources[i]->wanted = !s->sources[i]->fresh;
+	server_prune(s);
+	for (size_t i = 0; i < s->n_sources; i++) {
+		struct conn_source *src = s->sources[i];
+
+		if (!src->suspended)
+			continue;
+		listener_resume(src->listener);
+		src->suspended = false;
+		if (!s->paused)
+			event_add(src->ev, NULL);
+	}
 }
 
 int
@@ -366,4 +508,10 @@ uint16_t
 conn_server_port(const struct conn_server *s, size_t n)
 {
 	return n < s->n_sources ? listener_port(s->sources[n]->listener) : 0;
+}
+
+const char *
+conn_server_name(const struct conn_server *s, size_t n)
+{
+	return n < s->n_sources ? listener_name(s->sources[n]->listener) : NULL;
 }

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/core/log.h"
 #include "lib/core/xalloc.h"
 
 #define LISTENER_BACKLOG 1024 /* the kernel lowers it to net.core.somaxconn */
@@ -30,6 +31,7 @@ union listener_sockaddr {
 struct listener {
 	int fd;
 	bool is_unix;
+	bool adopted;
 	uint16_t port;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* ours */
 	dev_t dev;
@@ -202,6 +204,7 @@ listener_open(const struct conf_endpoint *ep, unsigned mode, uid_t uid,
 	union listener_sockaddr u;
 	const socklen_t len = listener_address(ep, &u);
 	const char *what = "socket";
+	int saved;
 
 	l->fd = socket(
 	    u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -225,8 +228,10 @@ listener_open(const struct conf_endpoint *ep, unsigned mode, uid_t uid,
 		goto fail;
 	return l;
 fail:
+	saved = errno;
 	listener_complain(ep, what, err);
 	listener_close(&l);
+	errno = saved;
 	return NULL;
 }
 
@@ -248,6 +253,7 @@ listener_adopt(int fd, struct errbuf *err)
 	}
 	flags = fcntl(fd, F_GETFL);
 	l->fd = fd;
+	l->adopted = true;
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || listener_identify(l) != 0) {
 		errbuf_set(err, "descriptor %d: %s", fd, strerror(errno));
@@ -273,6 +279,41 @@ listener_close(struct listener **lp)
 		close(l->fd);
 	free(l);
 	*lp = NULL;
+}
+
+bool
+listener_suspend(struct listener *l)
+{
+	return !l->is_unix && !l->adopted && shutdown(l->fd, SHUT_RD) == 0;
+}
+
+void
+listener_resume(struct listener *l)
+{
+	if (listen(l->fd, LISTENER_BACKLOG) != 0)
+		log_error(
+		    "%s: cannot listen again: %s", l->name, strerror(errno));
+}
+
+bool
+listener_is_at(const struct listener *l, const struct conf_endpoint *ep)
+{
+	struct conf_endpoint own;
+	struct errbuf ignored;
+
+	if (!conf_parse_endpoint(l->name, &own, &ignored) ||
+	    own.is_unix != ep->is_unix)
+		return false;
+	if (own.is_unix)
+		return strcmp(own.path, ep->path) == 0;
+	return own.port == ep->port &&
+	    memcmp(&own.addr, &ep->addr, sizeof(own.addr)) == 0;
+}
+
+bool
+listener_is_adopted(const struct listener *l)
+{
+	return l->adopted;
 }
 
 int

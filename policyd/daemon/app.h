@@ -12,11 +12,17 @@
 
 #include "lib/core/errbuf.h"
 
+struct activation;
 struct app;
 struct conf;
 
-/* Takes the configuration over. */
-struct app *app_create(struct conf *conf, bool foreground);
+struct app_options {
+	struct conf *conf; /* is taken over */
+	const struct activation *activation;
+	bool foreground;
+};
+
+struct app *app_create(const struct app_options *);
 void app_destroy(struct app **);
 /* Listens, becomes `user`, reads the state, opens the logs. -1 and why. */
 int app_open(struct app *, struct errbuf *);

@@ -6,20 +6,21 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-#include "lib/core/addr.h"
 #include "lib/core/conf.h"
 #include "lib/core/xalloc.h"
+#include "lib/io/listener.h"
 #include "lib/io/loop.h"
 
 #define HTTP_TIMEOUT 10	      /* seconds */
 #define HTTP_HEADERS_MAX 8192 /* bytes */
 
 struct http {
-	struct evhttp *server;
+	struct listener *listener;
+	struct evhttp *server; /* has a duplicate of the listener's socket */
 	const struct http_pages *pages;
 	void *ctx;
 };
@@ -71,23 +72,35 @@ http_other(struct evhttp_request *req, void *arg)
 	evhttp_send_error(req, HTTP_NOTFOUND, NULL);
 }
 
-struct http *
-http_create(struct loop *loop, const char *where,
-    const struct http_pages *pages, void *ctx, struct errbuf *err)
+static struct listener *
+http_listen(
+    const struct conf_endpoint *ep, struct http *old, struct errbuf *err)
 {
-	struct http *h = x_calloc(1, sizeof(*h));
-	char *text = x_asprintf("inet:%s", where), host[ADDR_STRLEN];
-	struct conf_endpoint ep;
+	struct listener *l;
 
-	h->pages = pages;
-	h->ctx = ctx;
+	l = listener_open(ep, 0, (uid_t)-1, (gid_t)-1, err);
+	if (l != NULL || errno != EADDRINUSE || old == NULL ||
+	    listener_port(old->listener) != ep->port ||
+	    !listener_suspend(old->listener))
+		return l;
+	l = listener_open(ep, 0, (uid_t)-1, (gid_t)-1, err);
+	if (l == NULL)
+		listener_resume(old->listener);
+	return l;
+}
+
+static int
+http_serve(struct http *h, struct loop *loop)
+{
+	int fd = fcntl(listener_fd(h->listener), F_DUPFD_CLOEXEC, 0);
+
 	h->server = evhttp_new(loop_base(loop));
-	if (h->server == NULL || !conf_parse_endpoint(text, &ep, err)) {
-		free(text);
-		http_destroy(&h);
-		return NULL;
+	if (fd < 0 || h->server == NULL ||
+	    evhttp_accept_socket(h->server, fd) != 0) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
 	}
-	free(text);
 	evhttp_set_timeout(h->server, HTTP_TIMEOUT);
 	evhttp_set_max_headers_size(h->server, HTTP_HEADERS_MAX);
 	evhttp_set_max_body_size(h->server, 0);
@@ -95,12 +108,29 @@ http_create(struct loop *loop, const char *where,
 	evhttp_set_cb(h->server, "/metrics", http_metrics, h);
 	evhttp_set_cb(h->server, "/healthz", http_health, h);
 	evhttp_set_gencb(h->server, http_other, h);
-	if (evhttp_bind_socket(h->server, addr_format(&ep.addr, host),
-		ep.port) != 0) {
-		errbuf_set(err, "option 'http': %s: %s", where,
-		    strerror(errno));
+	return 0;
+}
+
+struct http *
+http_create(struct loop *loop, const char *where,
+    const struct http_pages *pages, void *ctx, struct http *old,
+    struct errbuf *err)
+{
+	struct http *h = x_calloc(1, sizeof(*h));
+	char *text = x_asprintf("inet:%s", where);
+	struct conf_endpoint ep;
+
+	h->pages = pages;
+	h->ctx = ctx;
+	if (conf_parse_endpoint(text, &ep, err))
+		h->listener = http_listen(&ep, old, err);
+	free(text);
+	if (h->listener == NULL) {
+		errbuf_prefix(err, "option 'http'");
 		http_destroy(&h);
-		return NULL;
+	} else if (http_serve(h, loop) != 0) {
+		errbuf_set(err, "option 'http': %s: cannot serve", where);
+		http_destroy(&h);
 	}
 	return h;
 }
@@ -112,6 +142,7 @@ http_destroy(struct http **hp)
 		return;
 	if ((*hp)->server != NULL)
 		evhttp_free((*hp)->server);
+	listener_close(&(*hp)->listener);
 	free(*hp);
 	*hp = NULL;
 }

@@ -19,9 +19,11 @@ struct http_pages {
 	bool (*health)(void *ctx, struct evbuffer *out);
 };
 
-/* `where`: ADDRESS:PORT, IPv6 in brackets. NULL and a reason. */
+/* `where`: ADDRESS:PORT, IPv6 in brackets. NULL and a reason. `old` (may be
+ * NULL) is about to be replaced by it: where both want the same port, it stops
+ * listening, but goes on if the new one cannot be had. */
 struct http *http_create(struct loop *, const char *where,
-    const struct http_pages *, void *ctx, struct errbuf *);
+    const struct http_pages *, void *ctx, struct http *old, struct errbuf *);
 void http_destroy(struct http **);
 
 #endif

@@ -3,9 +3,11 @@
  */
 #include "policyd/daemon/identity.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -16,8 +18,8 @@
 #include <stdlib.h>
 
 int
-identity_parse(const char *owner, uid_t *uid_r, gid_t *gid_r,
-    struct errbuf *err)
+identity_parse(
+    const char *owner, uid_t *uid_r, gid_t *gid_r, struct errbuf *err)
 {
 	char *user = x_strdup(owner), *group = strchr(user, ':');
 	int rc = 0;
@@ -57,18 +59,32 @@ identity_become(const char *user, struct errbuf *err)
 	if (user[0] == '\0' || geteuid() != 0)
 		return 0;
 	if (identity_parse(user, &uid, &gid, err) != 0)
-		return errbuf_set(err, "option 'user': there is no user '%s'",
-		    user);
+		return errbuf_set(
+		    err, "option 'user': there is no user '%s'", user);
 	for (unsigned long cap = 0; cap < 64; cap++)
 		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	if (initgroups(user, gid) != 0 || setgid(gid) != 0 ||
-	    setuid(uid) != 0)
-		return errbuf_set(err, "cannot become user '%s': %s", user,
-		    strerror(errno));
+	if (initgroups(user, gid) != 0 || setgid(gid) != 0 || setuid(uid) != 0)
+		return errbuf_set(
+		    err, "cannot become user '%s': %s", user, strerror(errno));
 	if (uid != 0 && setuid(0) == 0)
-		return errbuf_set(err, "root came back after becoming '%s'",
-		    user);
+		return errbuf_set(
+		    err, "root came back after becoming '%s'", user);
 	return 0;
+}
+
+static bool
+is_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *e;
+	bool empty = dir != NULL;
+
+	while (empty && (e = readdir(dir)) != NULL)
+		empty =
+		    strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	if (dir != NULL)
+		closedir(dir);
+	return empty;
 }
 
 int
@@ -82,7 +98,8 @@ identity_directory(const char *path, const char *user, struct errbuf *err)
 		return errbuf_set(err, "%s: %s", path, strerror(errno));
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
 		return errbuf_set(err, "%s: not a directory", path);
-	if (user[0] == '\0' || geteuid() != 0 || st.st_uid != 0)
+	if (user[0] == '\0' || geteuid() != 0 || st.st_uid != 0 ||
+	    !is_empty(path))
 		return 0;
 	if (identity_parse(user, &uid, &gid, err) != 0)
 		return -1;

@@ -15,7 +15,8 @@ int identity_parse(const char *owner, uid_t *uid_r, gid_t *gid_r,
 /* Becomes `user` for good, with his groups. No way back is left. */
 int identity_become(const char *user, struct errbuf *);
 /* Creates a directory (one level) for `user` if it is missing; "" = as we
- * are. What exists is given to him if root owns it. */
+ * are. One that exists is given to him if root owns it and it is empty: made
+ * for us, that is, and not /run or /var/log. */
 int identity_directory(const char *path, const char *user, struct errbuf *);
 
 #endif

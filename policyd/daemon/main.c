@@ -12,8 +12,8 @@
 #include "lib/core/conf.h"
 #include "lib/core/log.h"
 #include "lib/core/names.h"
+#include "lib/io/activation.h"
 #include "policyd/daemon/app.h"
-#include "policyd/daemon/logs.h"
 #include "policyd/daemon/report.h"
 
 static const char usage_text[] =
@@ -77,8 +77,10 @@ parse_options(int argc, char **argv, struct options *o)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "mxwardend: '%s' is not an option; try "
-				"mxwardend --help\n", argv[optind]);
+		fprintf(stderr,
+		    "mxwardend: '%s' is not an option; try "
+		    "mxwardend --help\n",
+		    argv[optind]);
 		exit(2);
 	}
 }
@@ -126,8 +128,9 @@ int
 main(int argc, char **argv)
 {
 	struct options o = { .config = MXW_SYSCONFDIR "/mxwarden.conf" };
+	struct activation activation;
+	struct app_options ao = { .activation = &activation };
 	struct errbuf err;
-	struct conf *conf;
 	struct app *app;
 	char *path;
 	int ready = -1, rc;
@@ -136,23 +139,25 @@ main(int argc, char **argv)
 	parse_options(argc, argv, &o);
 	/* It is read again after the working directory has changed. */
 	path = realpath(o.config, NULL);
-	conf = conf_read(path != NULL ? path : o.config, &err);
+	ao.conf = conf_read(path != NULL ? path : o.config, &err);
 	free(path);
-	if (conf == NULL)
-		log_fatal("%s", err.text);
-	if (logs_check(conf, &err) != 0)
+	if (ao.conf == NULL)
 		log_fatal("%s", err.text);
 	if (o.test) {
-		conf_destroy(&conf);
+		conf_destroy(&ao.conf);
 		names_destroy();
 		printf("%s: ok\n", o.config);
 		return 0;
 	}
+	/* The descriptors are for this process, not for one that it forks. */
+	if (activation_take(&activation, &err) != 0)
+		log_fatal("%s", err.text);
 	if (!o.foreground)
 		ready = go_background();
 	if (chdir("/") != 0)
 		log_fatal("/: %s", strerror(errno));
-	app = app_create(conf, o.foreground);
+	ao.foreground = o.foreground;
+	app = app_create(&ao);
 	if (app_open(app, &err) != 0) {
 		app_destroy(&app);
 		log_fatal("%s", err.text);

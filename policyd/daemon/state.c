@@ -6,7 +6,6 @@
 #include "policyd/daemon/state.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,11 +19,13 @@
 #include "lib/core/snapshot.h"
 #include "lib/core/xalloc.h"
 #include "lib/io/loop.h"
+#include "lib/io/reaper.h"
 
 #define STATE_SOON 0.2 /* seconds from a change by hand to its snapshot */
 
 struct state {
 	struct loop *loop;
+	struct reaper *reaper;
 	struct engine *engine;
 	struct store *store;
 	void (*before)(void *ctx);
@@ -33,24 +34,24 @@ struct state {
 	double interval;
 	bool dirty;
 	struct loop_timer *timer;
-	struct event *ev_child;
-	pid_t child; /* 0 = none */
+	struct reaper_child child;
 	int child_fd;
 	struct state_stats stats;
 	struct loglimit limit;
 };
 
 static void state_timer(void *arg);
-static void state_child(evutil_socket_t sig, short what, void *arg);
+static void state_child(void *arg, pid_t pid, int status);
 
 struct state *
-state_create(struct loop *loop, const char *dir, double interval,
-    struct engine *engine, struct store *store, void (*before)(void *ctx),
-    void *ctx)
+state_create(struct loop *loop, struct reaper *reaper, const char *dir,
+    double interval, struct engine *engine, struct store *store,
+    void (*before)(void *ctx), void *ctx)
 {
 	struct state *st = x_calloc(1, sizeof(*st));
 
 	st->loop = loop;
+	st->reaper = reaper;
 	st->engine = engine;
 	st->store = store;
 	st->before = before;
@@ -59,12 +60,23 @@ state_create(struct loop *loop, const char *dir, double interval,
 	st->interval = interval;
 	st->child_fd = -1;
 	st->timer = loop_timer_create(loop, LOOP_WORK, state_timer, st);
-	st->ev_child = evsignal_new(loop_base(loop), SIGCHLD, state_child, st);
-	if (st->timer == NULL || st->ev_child == NULL)
+	if (st->timer == NULL)
 		log_fatal("out of memory");
-	event_add(st->ev_child, NULL);
 	loop_timer_set(st->timer, interval);
 	return st;
+}
+
+/* For the end: whatever the child has written, we know it better. */
+static void
+state_stop_child(struct state *st)
+{
+	const pid_t pid = st->child.pid;
+
+	if (pid == 0)
+		return;
+	reaper_forget(&st->child);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 void
@@ -74,13 +86,9 @@ state_destroy(struct state **stp)
 
 	if (st == NULL)
 		return;
-	if (st->child > 0) {
-		kill(st->child, SIGKILL);
-		waitpid(st->child, NULL, 0);
-	}
+	state_stop_child(st);
 	if (st->child_fd >= 0)
 		close(st->child_fd);
-	event_free(st->ev_child);
 	loop_timer_destroy(&st->timer);
 	free(st->path);
 	free(st);
@@ -103,7 +111,7 @@ void
 state_hurry(struct state *st)
 {
 	st->dirty = true;
-	if (st->child == 0 && st->interval > STATE_SOON)
+	if (st->child.pid == 0 && st->interval > STATE_SOON)
 		loop_timer_set(st->timer, STATE_SOON);
 }
 
@@ -159,11 +167,11 @@ static void
 state_timer(void *arg)
 {
 	struct state *st = arg;
-	pid_t parent;
+	pid_t pid, parent;
 	int fds[2];
 
 	loop_timer_set(st->timer, st->interval);
-	if (!st->dirty || st->child != 0)
+	if (!st->dirty || st->child.pid != 0)
 		return;
 	if (pipe2(fds, O_CLOEXEC) != 0) {
 		state_failed(st, strerror(errno));
@@ -171,37 +179,32 @@ state_timer(void *arg)
 	}
 	st->before(st->ctx);
 	parent = getpid();
-	st->child = fork();
-	if (st->child == 0)
+	pid = fork();
+	if (pid == 0)
 		child_main(st, fds[1], parent);
 	close(fds[1]);
-	if (st->child < 0) {
-		st->child = 0;
+	if (pid < 0) {
 		close(fds[0]);
 		state_failed(st, strerror(errno));
 		return;
 	}
+	reaper_add(st->reaper, &st->child, pid, state_child, st);
 	st->child_fd = fds[0];
 	st->dirty = false;
 }
 
 static void
-state_child(evutil_socket_t sig, short what, void *arg)
+state_child(void *arg, pid_t pid, int status)
 {
 	struct state *st = arg;
 	char why[200];
 	ssize_t n;
-	int status;
 
-	(void)sig;
-	(void)what;
-	if (st->child == 0 || waitpid(st->child, &status, WNOHANG) <= 0)
-		return;
+	(void)pid;
 	n = read(st->child_fd, why, sizeof(why) - 1);
 	why[n > 0 ? n : 0] = '\0';
 	close(st->child_fd);
 	st->child_fd = -1;
-	st->child = 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		if (st->stats.error[0] != '\0')
 			log_notice("state is written again");
@@ -216,11 +219,7 @@ state_child(evutil_socket_t sig, short what, void *arg)
 int
 state_save_now(struct state *st, struct errbuf *err)
 {
-	if (st->child > 0) {
-		kill(st->child, SIGKILL);
-		waitpid(st->child, NULL, 0);
-		st->child = 0;
-	}
+	state_stop_child(st);
 	st->before(st->ctx);
 	return state_write(st, err);
 }
@@ -261,7 +260,8 @@ state_load(struct state *st, bool *fresh_r, bool *damaged_r)
 	aside = x_asprintf("%s.corrupt", st->path);
 	if (rename(st->path, aside) == 0)
 		log_error("%s: %s; set aside as %s, the logs are read from "
-			  "their beginning", st->path, err.text, aside);
+			  "their beginning",
+		    st->path, err.text, aside);
 	else
 		log_error("%s: %s; the logs are read from their beginning",
 		    st->path, err.text);

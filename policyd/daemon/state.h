@@ -16,6 +16,7 @@
 #include "lib/core/errbuf.h"
 
 struct loop;
+struct reaper;
 struct state;
 
 struct state_stats {
@@ -26,8 +27,9 @@ struct state_stats {
 };
 
 /* `before` brings the positions of all sources up to date. */
-struct state *state_create(struct loop *, const char *dir, double interval,
-    struct engine *, struct store *, void (*before)(void *ctx), void *ctx);
+struct state *state_create(struct loop *, struct reaper *, const char *dir,
+    double interval, struct engine *, struct store *,
+    void (*before)(void *ctx), void *ctx);
 void state_destroy(struct state **);
 void state_set_interval(struct state *, double interval);
 /* Reads the file. *fresh_r: there was none. *damaged_r: there was one that
