@@ -322,6 +322,7 @@ conf_fill_allow(struct conf_full *cf, struct errbuf *err)
 static int
 conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 {
+	const char *directory;
 	unsigned n = cfg_size(cf->cfg, "log");
 	struct conf_log *logs = conf_alloc(cf, n + 1u, sizeof(*logs));
 
@@ -330,16 +331,31 @@ conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 
 		logs[i].path = cfg_title(sec);
 		logs[i].sets = conf_list(cf, sec, "rules");
+		logs[i].identifiers = conf_list(cf, sec, "identifiers");
+		logs[i].matches = conf_list(cf, sec, "match");
 		logs[i].beginning = strcmp(conf_str(sec, "start"),
 					"beginning") == 0;
-		if (logs[i].path[0] != '/')
-			return errbuf_set(err, "%s:%d: log \"%s\": not an "
-					       "absolute path",
+		if (logs[i].path[0] != '/' &&
+		    !conf_log_is_journal(&logs[i], &directory))
+			return errbuf_set(err, "%s:%d: log \"%s\": neither an "
+					       "absolute path nor \"journal\"",
 			    sec->filename, sec->line, logs[i].path);
 	}
 	cf->pub.logs = logs;
 	cf->pub.n_logs = n;
 	return 0;
+}
+
+bool
+conf_log_is_journal(const struct conf_log *log, const char **directory_r)
+{
+	*directory_r = NULL;
+	if (strcmp(log->path, "journal") == 0)
+		return true;
+	if (strncmp(log->path, "journal:/", 9) != 0)
+		return false;
+	*directory_r = log->path + 8;
+	return true;
 }
 
 bool

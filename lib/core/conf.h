@@ -31,6 +31,8 @@ enum conf_firewall {
 struct conf_log {
 	const char *path; /* or a pattern, as in glob(7) */
 	const char *const *sets; /* NULL-terminated */
+	const char *const *identifiers; /* of the journal; likewise */
+	const char *const *matches;
 	bool beginning; /* start at the beginning when there is no position */
 };
 
@@ -102,6 +104,8 @@ struct conf *conf_read(const char *path, struct errbuf *);
 struct conf *conf_read_trusted(const char *path, struct errbuf *);
 void conf_destroy(struct conf **);
 
+/* "journal", or "journal:/directory" (*directory_r, else NULL)? */
+bool conf_log_is_journal(const struct conf_log *, const char **directory_r);
 /* Is this `log` about several files ("/var/log/exim4/""*log")? */
 bool conf_log_is_pattern(const struct conf_log *);
 /* Is it about this file? Rotated files that a pattern would match (x.1, x.gz,

@@ -176,6 +176,18 @@ check_action(const char *value, struct errbuf *err)
 }
 
 static int
+check_match(const char *value, struct errbuf *err)
+{
+	const char *eq = strchr(value, '=');
+
+	if (eq == NULL || eq == value ||
+	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") <
+		(size_t)(eq - value))
+		return errbuf_set(err, "'%s' is not FIELD=value", value);
+	return 0;
+}
+
+static int
 check_start(const char *value, struct errbuf *err)
 {
 	if (strcmp(value, "end") != 0 && strcmp(value, "beginning") != 0)
@@ -279,6 +291,14 @@ const struct conf_row conf_rows[] = {
 	    "rule sets for this log" },
 	{ "log", "start", CONF_STRING, "end", 0, 0, true, check_start,
 	    "where to begin without a saved position: end or beginning" },
+
+	{ "log", "identifiers", CONF_LIST,
+	    "{\"postfix*\", \"dovecot*\", \"exim*\", \"sendmail*\", "
+	    "\"sm-mta*\", \"courier*\", \"imapd*\", \"pop3d*\"}",
+	    0, 0, true, NULL,
+	    "journal: syslog identifiers to read, as patterns" },
+	{ "log", "match", CONF_LIST, "{\"SYSLOG_FACILITY=2\"}", 0, 0, true,
+	    check_match, "journal: FIELD=value, as journalctl takes them" },
 
 	{ "score", "window", CONF_DURATION, "10m", 1, 365 * DAY, true, NULL,
 	    "offences within so long add up" },

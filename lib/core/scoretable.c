@@ -133,14 +133,16 @@ scoretable_touch(struct scoretable *st, const struct addr *a, bool *added_r)
 }
 
 bool
-scoretable_del(struct scoretable *st, const struct addr *a)
+scoretable_clear(struct scoretable *st, const struct addr *a)
 {
-	uint32_t id = prefixmap_get(st->map, a);
+	struct score_entry *e = scoretable_get(st, a);
+	bool had = e != NULL && e->hits > 0;
 
-	if (id == NONE)
-		return false;
-	entry_remove(st, id);
-	return true;
+	if (had) {
+		score_entry_reset(e);
+		e->score.score = 0;
+	}
+	return had;
 }
 
 size_t
@@ -329,8 +331,8 @@ scoretable_load(struct scoretable *st, struct snapshot_reader *r)
 		if (!snapshot_get_addr(r, &a))
 			return;
 		e = scoretable_touch(st, &a, &added);
-		if (!entry_load(e != NULL ? e : &spare, r))
-			scoretable_del(st, &a);
+		if (!entry_load(e != NULL ? e : &spare, r) && e != NULL)
+			entry_remove(st, prefixmap_get(st->map, &a));
 		free(spare.more);
 	}
 }

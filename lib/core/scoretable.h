@@ -25,7 +25,7 @@ struct applied {
 
 struct score_entry {
 	struct score score;
-	uint32_t hits;
+	uint32_t hits; /* 0 = there is no score (yet, or any more) */
 	uint32_t older, newer; /* by last touch */
 	struct {
 		name_id rule;
@@ -50,7 +50,9 @@ struct score_entry *scoretable_get(const struct scoretable *,
 /* Found or added (*added_r), and now the newest. NULL: no memory. */
 struct score_entry *scoretable_touch(struct scoretable *, const struct addr *,
     bool *added_r);
-bool scoretable_del(struct scoretable *, const struct addr *);
+/* Forgets the score, but not what was applied: a line that was applied stays
+ * applied. True if there was a score. */
+bool scoretable_clear(struct scoretable *, const struct addr *);
 /* Removes, oldest touch first, what has `last` <= horizon, at most `max`. */
 size_t scoretable_expire(struct scoretable *, double horizon, size_t max);
 size_t scoretable_count(const struct scoretable *);

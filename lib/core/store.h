@@ -4,10 +4,10 @@
  *
  * Asynchronous: a call returns at once, and everything that comes of it comes
  * through the sink, only ever from inside store_poll() or from the event loop,
- * never from inside the call itself (loading a snapshot is the exception). The
- * engine's view of blocked addresses is
- * made of `blocked` and `unblocked` calls alone, so it does not matter whether
- * this host or another one decided.
+ * never from inside the call itself (loading a snapshot is the exception). Hits
+ * take effect in their order; a call with a ticket may overtake hits. The
+ * engine's view of blocked addresses is made of `blocked` and `unblocked` calls
+ * alone, so it does not matter whether this host or another one decided.
  *
  * Delivery of hits may be repeated, effect is exactly once: per address the
  * store remembers the highest offset applied for each source epoch and ignores
@@ -61,7 +61,7 @@ struct score_info {
 	struct {
 		name_id rule;
 		unsigned count;
-	} rules[STORE_RULES_MAX]; /* in order of first appearance */
+	} rules[STORE_RULES_MAX]; /* in no particular order */
 };
 
 /* Why an entry appeared or went. */
@@ -160,9 +160,9 @@ struct store {
 };
 
 /*
- * Set by the engine before anything else happens. `view` is the blocklist that
- * the sink keeps; the store reads in it what is blocked now. Expiry is the
- * view owner's business.
+ * Set by the engine before anything else happens; store_configure() follows.
+ * `view` is the blocklist that the sink keeps; the store reads in it what is
+ * blocked now. Expiry is the view owner's business.
  */
 void store_set_sink(struct store *, const struct store_sink *, void *ctx,
     const struct blocklist *view);

@@ -11,15 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/core/errbuf.h"
 #include "lib/core/prefixmap.h"
 #include "lib/core/scoretable.h"
-#include "lib/core/snapshot.h"
+#include "lib/core/scoretop.h"
+#include "lib/core/store_embedded_int.h"
 #include "lib/core/strikes.h"
 #include "lib/core/xalloc.h"
 
-#define TOP_MAX 1000
-#define TOP_CHUNK 16384 /* entries looked at per poll */
 #define EXPIRE_CHUNK 1024
 
 enum op_kind { OP_DECIDED, OP_BLOCK, OP_UNBLOCK, OP_UNBLOCK_ALL, OP_FORGIVE,
@@ -34,37 +32,17 @@ struct op {
 	struct op *next;
 };
 
-/* A running search for the highest scores: a heap, lowest first. */
-struct top {
+/* A running search for the highest scores. */
+struct search {
 	uint64_t ticket;
-	size_t max, n;
-	uint32_t cursor;
-	struct score_info *heap;
-	struct top *next;
+	struct scoretop *top;
+	struct search *next;
 };
-
-struct embedded {
-	struct store store; /* first */
-	const struct store_params *params;
-	struct scoretable *scores;
-	struct strikes *strikes;
-	struct prefixmap *allow;
-	struct op *ops, **ops_end;
-	struct top *tops;
-	double horizon; /* of the last clean-up */
-	uint64_t applied, repeated, errors;
-};
-
-static struct embedded *
-embedded_of(struct store *s)
-{
-	return (struct embedded *)s;
-}
 
 static void
 embedded_destroy(struct store *s)
 {
-	struct embedded *em = embedded_of(s);
+	struct embedded *em = store_embedded_of(s);
 
 	while (em->ops != NULL) {
 		struct op *op = em->ops;
@@ -72,12 +50,12 @@ embedded_destroy(struct store *s)
 		em->ops = op->next;
 		free(op);
 	}
-	while (em->tops != NULL) {
-		struct top *top = em->tops;
+	while (em->searches != NULL) {
+		struct search *search = em->searches;
 
-		em->tops = top->next;
-		free(top->heap);
-		free(top);
+		em->searches = search->next;
+		scoretop_destroy(&search->top);
+		free(search);
 	}
 	scoretable_destroy(&em->scores);
 	strikes_destroy(&em->strikes);
@@ -88,7 +66,7 @@ embedded_destroy(struct store *s)
 static void
 embedded_configure(struct store *s, const struct store_params *params)
 {
-	embedded_of(s)->params = params;
+	store_embedded_of(s)->params = params;
 }
 
 static struct op *
@@ -110,19 +88,26 @@ op_add(struct embedded *em, enum op_kind kind, uint64_t ticket,
 	return op;
 }
 
-/* The block of exactly this address at time t, decisions that wait for
- * delivery included. */
+/* The block of exactly this address at time t, as it will be when all that
+ * waits has been delivered. */
 static bool
 active_block(const struct embedded *em, const struct addr *a, double t,
     struct block *out)
 {
 	bool found = blocklist_get(em->store.view, a, out);
 
-	for (const struct op *op = em->ops; op != NULL; op = op->next)
-		if (op->kind == OP_DECIDED && addr_equal(&op->block.addr, a)) {
+	for (const struct op *op = em->ops; op != NULL; op = op->next) {
+		if (op->kind == OP_UNBLOCK_ALL)
+			found = false;
+		if (!addr_equal(&op->block.addr, a))
+			continue;
+		if (op->kind == OP_DECIDED || op->kind == OP_BLOCK) {
 			*out = op->block;
 			found = true;
+		} else if (op->kind == OP_UNBLOCK || op->kind == OP_FORGIVE) {
+			found = false;
 		}
+	}
 	return found && out->until > t;
 }
 
@@ -165,7 +150,7 @@ decide(struct embedded *em, const struct hit *h, double score, int level)
 bool
 store_embedded_score(struct store *s, const struct hit *h)
 {
-	struct embedded *em = embedded_of(s);
+	struct embedded *em = store_embedded_of(s);
 	const struct store_params *p = em->params;
 	struct score_entry *e;
 	bool fresh;
@@ -180,6 +165,7 @@ store_embedded_score(struct store *s, const struct hit *h)
 		return false;
 	}
 	em->applied++;
+	fresh |= e->hits == 0;
 	if (fresh || h->t - e->score.last >= p->window)
 		score_entry_reset(e);
 	score_apply(&e->score, fresh, h->weight, h->t, p->window);
@@ -190,7 +176,7 @@ store_embedded_score(struct store *s, const struct hit *h)
 void
 store_embedded_judge(struct store *s, const struct hit *h)
 {
-	struct embedded *em = embedded_of(s);
+	struct embedded *em = store_embedded_of(s);
 	const struct store_params *p = em->params;
 	const struct score_entry *e = scoretable_get(em->scores, &h->addr);
 	int level;
@@ -212,15 +198,15 @@ embedded_hit(struct store *s, const struct hit *h)
 void
 store_embedded_forget(struct store *s, const struct addr *a, bool strikes)
 {
-	scoretable_del(embedded_of(s)->scores, a);
+	scoretable_clear(store_embedded_of(s)->scores, a);
 	if (strikes)
-		strikes_del(embedded_of(s)->strikes, a);
+		strikes_del(store_embedded_of(s)->strikes, a);
 }
 
 static void
 embedded_block(struct store *s, uint64_t ticket, const struct block *b)
 {
-	struct op *op = op_add(embedded_of(s), OP_BLOCK, ticket, NULL);
+	struct op *op = op_add(store_embedded_of(s), OP_BLOCK, ticket, NULL);
 
 	if (op != NULL)
 		op->block = *b;
@@ -229,26 +215,26 @@ embedded_block(struct store *s, uint64_t ticket, const struct block *b)
 static void
 embedded_unblock(struct store *s, uint64_t ticket, const struct addr *a)
 {
-	op_add(embedded_of(s), OP_UNBLOCK, ticket, a);
+	op_add(store_embedded_of(s), OP_UNBLOCK, ticket, a);
 }
 
 static void
 embedded_unblock_all(struct store *s, uint64_t ticket)
 {
-	op_add(embedded_of(s), OP_UNBLOCK_ALL, ticket, NULL);
+	op_add(store_embedded_of(s), OP_UNBLOCK_ALL, ticket, NULL);
 }
 
 static void
 embedded_forgive(struct store *s, uint64_t ticket, const struct addr *a)
 {
-	op_add(embedded_of(s), OP_FORGIVE, ticket, a);
+	op_add(store_embedded_of(s), OP_FORGIVE, ticket, a);
 }
 
 static void
 embedded_allow(struct store *s, uint64_t ticket, const struct addr *a,
     bool present)
 {
-	struct op *op = op_add(embedded_of(s), OP_ALLOW, ticket, a);
+	struct op *op = op_add(store_embedded_of(s), OP_ALLOW, ticket, a);
 
 	if (op != NULL)
 		op->present = present;
@@ -257,29 +243,35 @@ embedded_allow(struct store *s, uint64_t ticket, const struct addr *a,
 static void
 embedded_fetch(struct store *s, uint64_t ticket, const struct addr *a)
 {
-	op_add(embedded_of(s), OP_FETCH, ticket, a);
+	op_add(store_embedded_of(s), OP_FETCH, ticket, a);
 }
 
 static void
 embedded_top(struct store *s, uint64_t ticket, size_t n)
 {
-	struct embedded *em = embedded_of(s);
-	struct top *top = calloc(1, sizeof(*top)), **end = &em->tops;
+	struct embedded *em = store_embedded_of(s);
+	struct search *search = calloc(1, sizeof(*search));
+	struct search **end = &em->searches;
 
-	if (n > TOP_MAX)
-		n = TOP_MAX;
-	if (top != NULL)
-		top->heap = calloc(n + 1, sizeof(*top->heap));
-	if (top == NULL || top->heap == NULL) {
-		free(top);
+	if (search != NULL)
+		search->top = scoretop_create(n);
+	if (search == NULL || search->top == NULL) {
+		free(search);
 		em->errors++;
 		return;
 	}
-	top->ticket = ticket;
-	top->max = n;
+	search->ticket = ticket;
 	while (*end != NULL)
 		end = &(*end)->next;
-	*end = top;
+	*end = search;
+}
+
+/* Is there a score that counts? */
+static bool
+is_known(const struct embedded *em, const struct score_entry *e)
+{
+	return e != NULL && e->hits > 0 &&
+	    em->poll_horizon - e->score.last < em->params->window;
 }
 
 static void
@@ -288,9 +280,9 @@ info_fill(const struct embedded *em, const struct addr *a,
 {
 	memset(out, 0, sizeof(*out));
 	out->addr = *a;
-	out->strikes = strikes_get(em->strikes, a, -INFINITY,
+	out->strikes = strikes_get(em->strikes, a, em->poll_horizon,
 	    em->params->repeat.memory);
-	if (e == NULL)
+	if (!is_known(em, e))
 		return;
 	out->score = e->score;
 	out->hits = e->hits;
@@ -301,7 +293,7 @@ info_fill(const struct embedded *em, const struct addr *a,
 	}
 }
 
-/* Lifts the block; true if there was one. */
+/* Lifts the block; true if there was one that had not ended. */
 static bool
 lift(struct embedded *em, const struct addr *a)
 {
@@ -310,13 +302,13 @@ lift(struct embedded *em, const struct addr *a)
 	if (!blocklist_get(em->store.view, a, &b))
 		return false;
 	em->store.sink->unblocked(em->store.sink_ctx, a, STORE_MANUAL);
-	return true;
+	return b.until > em->poll_now;
 }
 
 static enum store_result
 run_unblock_all(struct embedded *em)
 {
-	size_t cursor = 0, n = 0, room = 0;
+	size_t cursor = 0, n = 0, room = 0, lifted = 0;
 	struct addr *all = NULL;
 	struct block b;
 
@@ -334,18 +326,19 @@ run_unblock_all(struct embedded *em)
 		all[n++] = b.addr;
 	}
 	for (size_t i = 0; i < n; i++) {
-		scoretable_del(em->scores, &all[i]);
-		lift(em, &all[i]);
+		scoretable_clear(em->scores, &all[i]);
+		lifted += lift(em, &all[i]);
 	}
 	free(all);
-	return n > 0 ? STORE_OK : STORE_NOT_FOUND;
+	return lifted > 0 ? STORE_OK : STORE_NOT_FOUND;
 }
 
 static enum store_result
 run_forgive(struct embedded *em, const struct addr *a)
 {
-	bool any = scoretable_del(em->scores, a);
+	bool any = is_known(em, scoretable_get(em->scores, a));
 
+	scoretable_clear(em->scores, a);
 	any |= strikes_del(em->strikes, a);
 	any |= lift(em, a);
 	return any ? STORE_OK : STORE_NOT_FOUND;
@@ -368,7 +361,7 @@ run_allow(struct embedded *em, const struct addr *a, bool present)
 bool
 store_embedded_allow(struct store *s, const struct addr *a, bool present)
 {
-	struct embedded *em = embedded_of(s);
+	struct embedded *em = store_embedded_of(s);
 	bool had = prefixmap_get(em->allow, a) != PREFIXMAP_NONE;
 
 	return run_allow(em, a, present) == STORE_OK && had != present;
@@ -398,7 +391,7 @@ run_fetch(struct embedded *em, uint64_t ticket, const struct addr *a)
 	struct score_info info;
 
 	info_fill(em, a, e, &info);
-	if (e == NULL && info.strikes == 0)
+	if (info.hits == 0 && info.strikes == 0)
 		return STORE_NOT_FOUND;
 	em->store.sink->info(em->store.sink_ctx, ticket, &info);
 	return STORE_OK;
@@ -419,7 +412,7 @@ op_run(struct embedded *em, const struct op *op)
 		sink->blocked(em->store.sink_ctx, &op->block, STORE_MANUAL);
 		break;
 	case OP_UNBLOCK:
-		scoretable_del(em->scores, a);
+		scoretable_clear(em->scores, a);
 		result = lift(em, a) ? STORE_OK : STORE_NOT_FOUND;
 		break;
 	case OP_UNBLOCK_ALL:
@@ -439,53 +432,8 @@ op_run(struct embedded *em, const struct op *op)
 	    result == STORE_UNAVAILABLE ? "out of memory" : "");
 }
 
-struct top_walk {
-	struct embedded *em;
-	struct top *top;
-};
-
-static void
-top_sift(struct top *top, size_t pos)
-{
-	for (;;) {
-		size_t down = pos * 2 + 1;
-		struct score_info tmp;
-
-		if (down >= top->n)
-			return;
-		if (down + 1 < top->n &&
-		    top->heap[down + 1].score.score <
-			top->heap[down].score.score)
-			down++;
-		if (top->heap[pos].score.score <= top->heap[down].score.score)
-			return;
-		tmp = top->heap[pos];
-		top->heap[pos] = top->heap[down];
-		top->heap[down] = tmp;
-		pos = down;
-	}
-}
-
-static void
-top_visit(void *ctx, const struct addr *a, const struct score_entry *e)
-{
-	struct top_walk *w = ctx;
-	struct top *top = w->top;
-
-	if (top->n < top->max) {
-		info_fill(w->em, a, e, &top->heap[top->n++]);
-		if (top->n == top->max)
-			for (size_t i = top->n / 2 + 1; i-- > 0;)
-				top_sift(top, i);
-	} else if (top->max > 0 &&
-	    e->score.score > top->heap[0].score.score) {
-		info_fill(w->em, a, e, &top->heap[0]);
-		top_sift(top, 0);
-	}
-}
-
 static int
-top_compare(const void *a, const void *b)
+info_compare(const void *a, const void *b)
 {
 	const struct score_info *x = a, *y = b;
 
@@ -494,36 +442,57 @@ top_compare(const void *a, const void *b)
 	return addr_compare(&x->addr, &y->addr);
 }
 
+/* Tells what the search has found, as it is now. */
+static void
+search_finish(struct embedded *em, const struct search *search)
+{
+	const struct store_sink *sink = em->store.sink;
+	struct score_info *infos = calloc(SCORETOP_MAX, sizeof(*infos));
+	const struct addr *a;
+	size_t n = 0;
+
+	for (size_t i = 0;
+	     infos != NULL && (a = scoretop_nth(search->top, i)) != NULL; i++) {
+		info_fill(em, a, scoretable_get(em->scores, a), &infos[n]);
+		n += infos[n].hits > 0;
+	}
+	if (n > 0)
+		qsort(infos, n, sizeof(*infos), info_compare);
+	for (size_t i = 0; i < n; i++)
+		sink->info(em->store.sink_ctx, search->ticket, &infos[i]);
+	sink->done(em->store.sink_ctx, search->ticket,
+	    infos != NULL ? STORE_OK : STORE_UNAVAILABLE,
+	    infos != NULL ? "" : "out of memory");
+	free(infos);
+}
+
 /* A step of the first search; true when there is more to do. */
 static bool
-top_step(struct embedded *em)
+search_step(struct embedded *em)
 {
-	struct top *top = em->tops;
-	struct top_walk w = { em, top };
+	struct search *search = em->searches;
 
-	if (top == NULL)
+	if (search == NULL)
 		return false;
-	if (scoretable_walk(em->scores, &top->cursor, TOP_CHUNK, top_visit, &w))
+	if (scoretop_step(search->top, em->scores,
+		em->poll_horizon - em->params->window))
 		return true;
-	em->tops = top->next;
-	qsort(top->heap, top->n, sizeof(*top->heap), top_compare);
-	for (size_t i = 0; i < top->n; i++)
-		em->store.sink->info(em->store.sink_ctx, top->ticket,
-		    &top->heap[i]);
-	em->store.sink->done(em->store.sink_ctx, top->ticket, STORE_OK, "");
-	free(top->heap);
-	free(top);
-	return em->tops != NULL;
+	em->searches = search->next;
+	search_finish(em, search);
+	scoretop_destroy(&search->top);
+	free(search);
+	return em->searches != NULL;
 }
 
 static bool
 embedded_poll(struct store *s, double now, double horizon)
 {
-	struct embedded *em = embedded_of(s);
+	struct embedded *em = store_embedded_of(s);
 	const struct store_params *p = em->params;
 	bool more;
 
-	(void)now;
+	em->poll_now = now;
+	em->poll_horizon = horizon;
 	while (em->ops != NULL) {
 		struct op *op = em->ops;
 
@@ -533,7 +502,7 @@ embedded_poll(struct store *s, double now, double horizon)
 		op_run(em, op);
 		free(op);
 	}
-	more = top_step(em);
+	more = search_step(em);
 	if (horizon == em->horizon)
 		return more;
 	em->horizon = horizon;
@@ -561,112 +530,6 @@ embedded_status(const struct store *s, struct store_status *out)
 	out->errors = em->errors;
 }
 
-static void
-save_blocks(const struct blocklist *view, struct snapshot_writer *w)
-{
-	size_t cursor = 0;
-	struct block b;
-
-	while (blocklist_next_entry(view, &cursor, &b)) {
-		snapshot_put_u8(w, 1);
-		snapshot_put_addr(w, &b.addr);
-		snapshot_put_f64(w, b.until);
-		snapshot_put_f64(w, b.since);
-		snapshot_put_f64(w, b.score);
-		snapshot_put_name(w, b.level);
-		snapshot_put_name(w, b.rule);
-		snapshot_put_name(w, b.by);
-		snapshot_put_u32(w, b.strikes);
-	}
-	snapshot_put_u8(w, 0);
-}
-
-static void
-load_blocks(struct embedded *em, struct snapshot_reader *r)
-{
-	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
-		struct block b;
-
-		if (!snapshot_get_addr(r, &b.addr))
-			return;
-		b.until = snapshot_get_f64(r);
-		b.since = snapshot_get_f64(r);
-		b.score = snapshot_get_f64(r);
-		b.level = snapshot_get_name(r);
-		b.rule = snapshot_get_name(r);
-		b.by = snapshot_get_name(r);
-		b.strikes = snapshot_get_u32(r);
-		if (!snapshot_failed(r) && isfinite(b.until))
-			em->store.sink->blocked(em->store.sink_ctx, &b,
-			    STORE_LOADED);
-	}
-}
-
-static void
-save_allow(const struct prefixmap *allow, struct snapshot_writer *w)
-{
-	for (uint32_t id = 0; id < prefixmap_end(allow); id++) {
-		struct addr key;
-
-		if (!prefixmap_used(allow, id))
-			continue;
-		key = prefixmap_key(allow, id);
-		snapshot_put_u8(w, 1);
-		snapshot_put_addr(w, &key);
-	}
-	snapshot_put_u8(w, 0);
-}
-
-static void
-load_allow(struct embedded *em, struct snapshot_reader *r)
-{
-	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
-		struct addr a;
-
-		if (!snapshot_get_addr(r, &a))
-			return;
-		run_allow(em, &a, true);
-	}
-}
-
-static void
-embedded_save(const struct store *s, struct snapshot_writer *w)
-{
-	const struct embedded *em = (const struct embedded *)s;
-
-	snapshot_put_u8(w, SNAPSHOT_SCORES);
-	scoretable_save(em->scores, w);
-	snapshot_put_u8(w, SNAPSHOT_STRIKES);
-	strikes_save(em->strikes, w);
-	snapshot_put_u8(w, SNAPSHOT_BLOCKS);
-	save_blocks(em->store.view, w);
-	snapshot_put_u8(w, SNAPSHOT_ALLOW);
-	save_allow(em->allow, w);
-}
-
-static bool
-embedded_load(struct store *s, struct snapshot_reader *r, uint8_t section)
-{
-	struct embedded *em = embedded_of(s);
-
-	switch (section) {
-	case SNAPSHOT_SCORES:
-		scoretable_load(em->scores, r);
-		return true;
-	case SNAPSHOT_STRIKES:
-		strikes_load(em->strikes, r);
-		return true;
-	case SNAPSHOT_BLOCKS:
-		load_blocks(em, r);
-		return true;
-	case SNAPSHOT_ALLOW:
-		load_allow(em, r);
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Nothing is ever away. */
 static enum store_flow
 embedded_flow(struct store *s, unsigned flags)
@@ -689,8 +552,8 @@ static const struct store_ops embedded_ops = {
 	.top = embedded_top,
 	.poll = embedded_poll,
 	.flow = embedded_flow,
-	.save = embedded_save,
-	.load = embedded_load,
+	.save = store_embedded_save,
+	.load = store_embedded_load,
 	.status = embedded_status,
 };
 

@@ -61,7 +61,8 @@ static int
 app_prepare(struct app *app, struct prepared *p, struct errbuf *err)
 {
 	p->conf = conf_read(app->conf->file, err);
-	if (p->conf == NULL || app_prepare_listeners(app, p->conf, err) != 0)
+	if (p->conf == NULL || logs_check(p->conf, err) != 0 ||
+	    app_prepare_listeners(app, p->conf, err) != 0)
 		return -1;
 	if (prepare_http(app, p, err) == 0)
 		return 0;

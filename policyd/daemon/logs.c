@@ -13,6 +13,7 @@
 
 #include "lib/core/log.h"
 #include "lib/core/xalloc.h"
+#include "lib/io/journal.h"
 #include "lib/io/loop.h"
 #include "lib/io/privclient.h"
 
@@ -40,7 +41,8 @@ struct one {
 	struct logs *logs;
 	char *path;
 	struct source *src;
-	struct tail *tail;
+	struct tail *tail;	 /* one of the two */
+	struct journal *journal;
 	struct opened opened[OPENED_MAX];
 	uint32_t number; /* in the configuration */
 	bool wanted; /* by the configuration being applied */
@@ -76,23 +78,41 @@ logs_create(struct loop *loop, struct engine *engine,
 }
 
 static void
+one_position(const struct one *one, struct logpos *out)
+{
+	if (one->journal != NULL)
+		journal_position(one->journal, out);
+	else
+		tail_position(one->tail, out);
+}
+
+static void
+one_stats(const struct one *one, struct tail_stats *out)
+{
+	if (one->journal != NULL)
+		journal_stats(one->journal, out);
+	else
+		tail_stats(one->tail, out);
+}
+
+static void
 one_sync(struct one *one)
 {
 	struct logpos pos;
 
-	tail_position(one->tail, &pos);
+	one_position(one, &pos);
 	source_set_position(one->src, &pos);
 }
 
 static void
 one_destroy(struct one *one)
 {
-	if (one->tail != NULL)
-		one_sync(one);
+	one_sync(one);
 	/* Should it come back, it goes on where the store needs it. */
-	if (one->tail != NULL && source_has_mark(one->src))
+	if (source_has_mark(one->src))
 		source_rewind(one->src, source_position(one->src));
 	tail_destroy(&one->tail);
+	journal_destroy(&one->journal);
 	for (size_t i = 0; i < OPENED_MAX; i++)
 		if (one->opened[i].fd >= 0)
 			close(one->opened[i].fd);
@@ -114,6 +134,21 @@ logs_destroy(struct logs **lsp)
 	privclient_destroy(&ls->helper);
 	free(ls);
 	*lsp = NULL;
+}
+
+int
+logs_check(const struct conf *conf, struct errbuf *err)
+{
+	const char *directory;
+
+	for (size_t i = 0; i < conf->n_logs; i++)
+		if (conf_log_is_journal(&conf->logs[i], &directory) &&
+		    !journal_supported())
+			return errbuf_set(err, "%s: log \"%s\": this build does "
+					       "not know the journal (libsystemd "
+					       "was missing)",
+			    conf->file, conf->logs[i].path);
+	return 0;
 }
 
 /* A line can be younger than this turn of the loop, whose time is `now`; and
@@ -162,8 +197,20 @@ static void
 one_follow(struct one *one, const struct tail_options *options)
 {
 	static const struct tail_events events = { one_line, one_progress };
+	const struct conf_log *cl = &one->logs->conf->logs[one->number];
 	struct tail_options o = *options;
+	struct journal_options jo = { .matches = cl->matches,
+		.identifiers = cl->identifiers, .beginning = o.beginning,
+		.pos = o.pos, .epoch = o.epoch };
+	struct errbuf err;
 
+	if (conf_log_is_journal(cl, &jo.directory)) {
+		one->journal = journal_create(one->logs->loop, &jo, &events,
+		    one, &err);
+		if (one->journal == NULL)
+			log_fatal("%s", err.text);
+		return;
+	}
 	o.open = one_open;
 	one->tail = tail_create(one->logs->loop, &o, &events, one);
 	if (one->tail == NULL)
@@ -175,7 +222,7 @@ one_mark(struct one *one)
 {
 	struct logpos pos;
 
-	tail_position(one->tail, &pos);
+	one_position(one, &pos);
 	source_mark(one->src, &pos);
 }
 
@@ -186,18 +233,20 @@ one_replay(struct one *one)
 
 	if (!source_has_mark(one->src))
 		return;
-	tail_position(one->tail, &reached);
+	one_position(one, &reached);
 	if (logpos_logical(&reached) ==
 	    logpos_logical(source_mark_position(one->src))) {
 		source_unmark(one->src);
 		return;
 	}
 	source_rewind(one->src, &reached);
-	if (tail_rewind(one->tail, logpos_logical(source_position(one->src))))
+	if (one->tail != NULL &&
+	    tail_rewind(one->tail, logpos_logical(source_position(one->src))))
 		return;
-	/* A new tail finds the place as after a restart, wherever rotation
-	 * has put it. */
+	/* A new one finds the place as after a restart, wherever rotation has
+	 * put it. */
 	tail_destroy(&one->tail);
+	journal_destroy(&one->journal);
 	one_follow(one,
 	    &(struct tail_options){ .path = one->path,
 		.pos = source_position(one->src) });
@@ -287,7 +336,8 @@ helper_reply(void *ctx, const struct privmsg_reply *r, int fd)
 		o->error = r->error != 0 ? r->error : EACCES;
 		o->until = loop_mono(ls->loop) + OPENED_FRESH;
 		o->seq = 0;
-		tail_look(one->tail);
+		if (one->tail != NULL)
+			tail_look(one->tail);
 		return;
 	}
 	if (fd >= 0)
@@ -501,7 +551,7 @@ logs_tick(struct logs *ls)
 		struct tail_stats ts;
 
 		one_check(ls->all[i]);
-		tail_stats(ls->all[i]->tail, &ts);
+		one_stats(ls->all[i], &ts);
 		if (strcmp(ts.state, "missing") == 0)
 			source_set_current(ls->all[i]->src, true);
 	}
@@ -520,6 +570,6 @@ logs_view(const struct logs *ls, size_t n, struct log_view *out)
 
 	out->path = one->path;
 	out->source = *source_stats(one->src);
-	tail_stats(one->tail, &out->tail);
-	tail_position(one->tail, &out->pos);
+	one_stats(one, &out->tail);
+	one_position(one, &out->pos);
 }

@@ -14,6 +14,7 @@
 #include "lib/core/names.h"
 #include "lib/io/activation.h"
 #include "policyd/daemon/app.h"
+#include "policyd/daemon/logs.h"
 #include "policyd/daemon/report.h"
 
 static const char usage_text[] =
@@ -142,6 +143,8 @@ main(int argc, char **argv)
 	ao.conf = conf_read(path != NULL ? path : o.config, &err);
 	free(path);
 	if (ao.conf == NULL)
+		log_fatal("%s", err.text);
+	if (logs_check(ao.conf, &err) != 0)
 		log_fatal("%s", err.text);
 	if (o.test) {
 		conf_destroy(&ao.conf);

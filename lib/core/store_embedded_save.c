@@ -1,0 +1,117 @@
+/*
+ * store_embedded_save: its sections of a snapshot. Blocks are those of the
+ * view; what waits for the next poll is not in it.
+ */
+#include <math.h>
+
+#include "lib/core/prefixmap.h"
+#include "lib/core/scoretable.h"
+#include "lib/core/snapshot.h"
+#include "lib/core/store_embedded_int.h"
+#include "lib/core/strikes.h"
+
+static void
+save_blocks(const struct blocklist *view, struct snapshot_writer *w)
+{
+	size_t cursor = 0;
+	struct block b;
+
+	while (blocklist_next_entry(view, &cursor, &b)) {
+		snapshot_put_u8(w, 1);
+		snapshot_put_addr(w, &b.addr);
+		snapshot_put_f64(w, b.until);
+		snapshot_put_f64(w, b.since);
+		snapshot_put_f64(w, b.score);
+		snapshot_put_name(w, b.level);
+		snapshot_put_name(w, b.rule);
+		snapshot_put_name(w, b.by);
+		snapshot_put_u32(w, b.strikes);
+	}
+	snapshot_put_u8(w, 0);
+}
+
+static void
+load_blocks(struct embedded *em, struct snapshot_reader *r)
+{
+	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
+		struct block b;
+
+		if (!snapshot_get_addr(r, &b.addr))
+			return;
+		b.until = snapshot_get_f64(r);
+		b.since = snapshot_get_f64(r);
+		b.score = snapshot_get_f64(r);
+		b.level = snapshot_get_name(r);
+		b.rule = snapshot_get_name(r);
+		b.by = snapshot_get_name(r);
+		b.strikes = snapshot_get_u32(r);
+		if (!snapshot_failed(r) && isfinite(b.until))
+			em->store.sink->blocked(em->store.sink_ctx, &b,
+			    STORE_LOADED);
+	}
+}
+
+static void
+save_allow(const struct prefixmap *allow, struct snapshot_writer *w)
+{
+	for (uint32_t id = 0; id < prefixmap_end(allow); id++) {
+		struct addr key;
+
+		if (!prefixmap_used(allow, id))
+			continue;
+		key = prefixmap_key(allow, id);
+		snapshot_put_u8(w, 1);
+		snapshot_put_addr(w, &key);
+	}
+	snapshot_put_u8(w, 0);
+}
+
+static void
+load_allow(struct embedded *em, struct snapshot_reader *r)
+{
+	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
+		struct addr a;
+
+		if (!snapshot_get_addr(r, &a))
+			return;
+		store_embedded_allow(&em->store, &a, true);
+	}
+}
+
+void
+store_embedded_save(const struct store *s, struct snapshot_writer *w)
+{
+	const struct embedded *em = (const struct embedded *)s;
+
+	snapshot_put_u8(w, SNAPSHOT_SCORES);
+	scoretable_save(em->scores, w);
+	snapshot_put_u8(w, SNAPSHOT_STRIKES);
+	strikes_save(em->strikes, w);
+	snapshot_put_u8(w, SNAPSHOT_BLOCKS);
+	save_blocks(em->store.view, w);
+	snapshot_put_u8(w, SNAPSHOT_ALLOW);
+	save_allow(em->allow, w);
+}
+
+bool
+store_embedded_load(struct store *s, struct snapshot_reader *r, uint8_t section)
+{
+	struct embedded *em = store_embedded_of(s);
+
+	switch (section) {
+	case SNAPSHOT_SCORES:
+		scoretable_load(em->scores, r);
+		return true;
+	case SNAPSHOT_STRIKES:
+		strikes_load(em->strikes, r);
+		return true;
+	case SNAPSHOT_BLOCKS:
+		load_blocks(em, r);
+		return true;
+	case SNAPSHOT_ALLOW:
+		load_allow(em, r);
+		return true;
+	default:
+		return false;
+	}
+}
