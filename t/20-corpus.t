@@ -25,7 +25,8 @@ use Test::More;
 use MxwardenTest;
 
 my %VERDICT = (offence => 'offence', fault => 'server fault',
-	end => 'end of connection', own => 'own refusal');
+	end => 'end of connection', own => 'own refusal',
+	join => 'queue id joined');
 
 # The rules of a file: name => kind.
 sub
