@@ -17,7 +17,6 @@ skip_test('redis-server is not installed')
     if !have_program('redis-server') && !have_program('valkey-server');
 
 my $known = '192.0.2.200';
-my $canary = MxwardenTest::Daemon->new(conf => offence_conf());
 
 sub
 settled {
@@ -78,7 +77,7 @@ fault {
 	$redis->cli('SET', "mxwarden:block:$known", 'reject', 'EX', '3600');
 	wait_for { !grep { $_->ask(client_address => $known) !~ /^REJECT/ } @mx }
 	    5, 'the block';
-	my $s = MxwardenTest::Stream->new(daemons => \@mx, canary => $canary,
+	my $s = MxwardenTest::Stream->new(daemons => \@mx,
 		blocked => $known);
 	sleep 0.5;
 	my $back = $code->($redis, \@mx);
@@ -230,5 +229,4 @@ fault('kill -9 of the daemons', sub {
 	$_->stop for @mx;
 }
 
-$canary->stop;
 done_testing;

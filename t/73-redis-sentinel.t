@@ -58,7 +58,6 @@ wait_for {
 my $url = 'sentinel://mx@127.0.0.1:' . free_port() . ',' .
     join(',', map { "127.0.0.1:$_" } @port) . '/0';
 my $known = '192.0.2.200';
-my $canary = MxwardenTest::Daemon->new(conf => offence_conf());
 my @mx = map {
 	MxwardenTest::Daemon->new(conf => offence_conf(store => $url,
 		host => "mx$_"));
@@ -75,8 +74,7 @@ $redis[0]->cli('SET', "mxwarden:block:$known", 'reject', 'EX', '3600');
 wait_for { !grep { $_->ask(client_address => $known) !~ /^REJECT/ } @mx } 5,
     'the block';
 
-my $s = MxwardenTest::Stream->new(daemons => \@mx, canary => $canary,
-	blocked => $known);
+my $s = MxwardenTest::Stream->new(daemons => \@mx, blocked => $known);
 sleep 1;
 $redis[0]->kill9;
 my $start = time;
@@ -114,6 +112,6 @@ $master->cli('SET', 'mxwarden:block:192.0.2.77', 'reject', 'EX', '60');
 ok(try_for(sub {
 	!grep { $_->ask(client_address => '192.0.2.77') !~ /^REJECT/ } @mx
 }, 5), 'keys of the new master take effect');
-$_->stop for @mx, $canary;
+$_->stop for @mx;
 $_->stop for @sentinel;
 done_testing;

@@ -21,7 +21,7 @@
 #define SWEEP_CHUNK 8192
 #define READ_CHUNK 256
 #define DIRTY_MAX 65536 /* keys to be read; beyond it: all of them */
-#define POLL_EVERY 5.0 /* seconds between scans without client tracking */
+#define POLL_EVERY 5.0	/* seconds between scans without client tracking */
 #define RETRY 1.0	/* seconds after an error */
 #define PATTERN_MAX 1100
 
