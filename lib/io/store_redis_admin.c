@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "lib/core/blockvalue.h"
-#include "lib/core/num.h"
 #include "lib/core/store_embedded.h"
 #include "lib/io/loop.h"
+#include "lib/io/rinfo.h"
 #include "lib/io/store_redis_int.h"
 
 #define CHUNK 500 /* keys looked at in a call */
@@ -267,52 +267,6 @@ reply_lift_all(struct call *c, const struct redisReply *r)
 	return true;
 }
 
-static void
-take_field(struct score_info *info, const struct redisReply *field,
-    const struct redisReply *value)
-{
-	uint64_t n;
-	double v;
-
-	if (!resp_is_text(field) || !resp_is_text(value) ||
-	    !num_parse_double(value->str, (size_t)value->len, &v))
-		return;
-	if (strcmp(field->str, "score") == 0)
-		info->score.score = v;
-	else if (strcmp(field->str, "first") == 0)
-		info->score.first = v;
-	else if (strcmp(field->str, "last") == 0)
-		info->score.last = v;
-	else if (strncmp(field->str, "rule:", 5) == 0 &&
-	    num_parse_u64(value->str, (size_t)value->len, &n) &&
-	    n <= UINT32_MAX) {
-		info->hits += (unsigned)n;
-		if (info->n_rules == STORE_RULES_MAX)
-			return;
-		info->rules[info->n_rules].rule =
-		    name_intern(field->str + 5, (size_t)field->len - 5);
-		info->rules[info->n_rules++].count = (unsigned)n;
-	}
-}
-
-/* False if nothing is known. */
-static bool
-take_info(const struct redisReply *strikes, const struct redisReply *fields,
-    const struct addr *a, struct score_info *info)
-{
-	memset(info, 0, sizeof(*info));
-	info->addr = *a;
-	if (strikes->type == REDIS_REPLY_INTEGER && strikes->integer > 0)
-		info->strikes = strikes->integer < UINT16_MAX
-		    ? (unsigned)strikes->integer
-		    : UINT16_MAX;
-	if (fields->type == REDIS_REPLY_ARRAY)
-		for (size_t i = 0; i + 1 < fields->elements; i += 2)
-			take_field(
-			    info, fields->element[i], fields->element[i + 1]);
-	return info->strikes > 0 || info->hits > 0;
-}
-
 static bool
 reply_fetch(struct call *c, const struct redisReply *r)
 {
@@ -321,32 +275,13 @@ reply_fetch(struct call *c, const struct redisReply *r)
 
 	if (r->type != REDIS_REPLY_ARRAY || r->elements != 2)
 		return false;
-	if (take_info(r->element[0], r->element[1], &c->block.addr, &info)) {
+	if (rinfo_parse(r->element[0], r->element[1], &c->block.addr, &info)) {
 		sink->info(c->sr->store.sink_ctx, c->ticket, &info);
 		call_done(c, STORE_OK, "");
 	} else {
 		call_done(c, STORE_NOT_FOUND, "");
 	}
 	return true;
-}
-
-/* Highest first; a scan may give a key twice. */
-static void
-top_insert(struct call *c, const struct score_info *info)
-{
-	size_t i = c->n;
-
-	for (size_t k = 0; k < c->n; k++)
-		if (addr_equal(&c->top[k].addr, &info->addr))
-			return;
-	while (i > 0 && c->top[i - 1].score.score < info->score.score)
-		i--;
-	if (i == c->max)
-		return;
-	if (c->n < c->max)
-		c->n++;
-	memmove(&c->top[i + 1], &c->top[i], (c->n - 1 - i) * sizeof(*c->top));
-	c->top[i] = *info;
 }
 
 static bool
@@ -360,8 +295,9 @@ reply_top(struct call *c, const struct redisReply *r)
 		return false;
 	for (size_t i = 1; i + 2 < r->elements; i += 3)
 		if (reply_addr(r->element[i], &a) &&
-		    take_info(r->element[i + 1], r->element[i + 2], &a, &info))
-			top_insert(c, &info);
+		    rinfo_parse(
+			r->element[i + 1], r->element[i + 2], &a, &info))
+			c->n = rinfo_insert(c->top, c->n, c->max, &info);
 	if (strcmp(c->cursor, "0") != 0) {
 		call_send(c);
 		return true;
