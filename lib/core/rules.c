@@ -31,15 +31,28 @@ rule_destroy(struct rule *r)
 }
 
 /*
- * Our own refusal, as smtpd logs it. Every client-controlled field is held
- * free of angle brackets, so text inside one of them cannot pass for the
- * reason: it would need a '>' of its own in from= or to= as well.
+ * Our own refusal, as smtpd logs it, and as Exim does whose ACL asks us. Every
+ * client-controlled field is held free of angle brackets, so text inside one
+ * of them cannot pass for the reason: it would need a '>' of its own in from=
+ * or to= as well. Exim's administrator may put the recipient or the HELO name
+ * into a reason, so there they are without the brackets of the tag, too.
  */
+#define EXIM_HELO "(?:\\((?:[^()\\[\\]]{0,255}|\\[[0-9A-Fa-f:.]{2,45}\\])\\) )?"
+#define EXIM_HOST                                                             \
+	"(?:[^\\s()\\[\\]=]{1,255} )?" EXIM_HELO "\\[{addr}\\](?::\\d{1,5})?" \
+	"(?: (?:I=\\[[0-9A-Fa-f:.]{2,45}\\](?::\\d{1,5})?|"                   \
+	"(?!F=)[A-Za-z]{1,4}=[^\\s\"<>\\[\\]]{1,300})){0,8}"
+
 static const char own_refusal[] =
-    "^(?:{queueid}: )?reject(?:_warning)?: [A-Z-]+ from {client}: {reply} "
-    "<[^<>]*>: [A-Z][A-Za-z -]* rejected: [^<>]* \\[mxw\\];"
+    "^(?:"
+    "(?:{queueid}: )?reject(?:_warning)?: [A-Z-]+ from {client}: {reply} "
+    "<[^<>]*>: [A-Z][A-Za-z -]* rejected: [^<>]*|"
+    "H=" EXIM_HOST " (?:(?:temporarily )?rejected connection in \"[a-z]+\" "
+    "ACL: |(?:F=<[^<>\\s\"\\[\\]]*> )?(?:temporarily )?rejected RCPT "
+    "<[^<>\\s\"\\[\\]]*>: )[^<>\"]*"
+    ") \\[mxw\\](?:;"
     "(?: from=<[^<>]*>)?(?: to=<[^<>]*>)? proto=E?SMTP(?: helo=<[^<>]*>)?"
-    "(?: sasl_[a-z]+=[^<>]*)?$";
+    "(?: sasl_[a-z]+=[^<>]*)?)?$";
 
 struct rules *
 rules_create(void)

@@ -380,5 +380,8 @@ require MxwardenTest::Postfix;
 require MxwardenTest::Dovecot;
 require MxwardenTest::Socketmap;
 require MxwardenTest::Smtp;
+require MxwardenTest::Dns;
+require MxwardenTest::Exim;
+require MxwardenTest::Rules;
 
 1;
