@@ -265,10 +265,8 @@ offences {
 }
 
 subtest 'offences' => sub {
-	for my $how ('its own files', 'its own files, with pid and port',
-	    'its own files, with time zone') {
-		my $x = make_exim(main => $how =~ /zone/ ?
-		    "${main}log_timezone = true\n" : $how =~ /pid/ ?
+	for my $how ('default log', 'log with zone, pid and ports') {
+		my $x = make_exim(main => $how =~ /zone/ ? "log_timezone\n" .
 		    $main =~ s/^log_selector = .*\K/ +pid +incoming_port +incoming_interface/mr :
 		    $main);
 		my %offences = offences($x);
