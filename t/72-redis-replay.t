@@ -135,4 +135,15 @@ attack(500);
 settle();
 check($redis, '... and every offence is counted once');
 $d->stop;
+
+# Without the state nobody knows which lines Redis has counted: none again.
+spew($d->dir . '/state/state', 'damaged');
+$d->start;
+settle();
+check($redis, 'a damaged state file: nothing is counted twice');
+MxwardenTest::append($log[0], offence('10.2.0.1') . "\n");
+wait_for { ($redis->cmd('HGET', 'mxwarden:score:10.2.0.1', 'score') // 0) == 1 }
+    10, 'a new offence';
+pass('... and what is new is counted');
+$d->stop;
 done_testing;

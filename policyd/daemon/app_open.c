@@ -205,7 +205,15 @@ app_open(struct app *app, struct errbuf *err)
 	    conf->snapshot_interval, app->engine, app->store,
 	    app_on_before_state, app);
 	state_load(app->state, &fresh, &damaged);
-	logs_configure(app->logs, conf, damaged);
+	/* With the state the names (epochs) are lost under which a shared store
+	 * has counted the lines: it would count them again. */
+	if (damaged && conf->store_kind == CONF_STORE_EMBEDDED)
+		log_error("the logs are read from their beginning");
+	else if (damaged)
+		log_error("the logs are read from their ends: Redis has "
+			  "counted most of what is in them");
+	logs_configure(app->logs, conf,
+	    damaged && conf->store_kind == CONF_STORE_EMBEDDED);
 	if (conf->n_logs == 0)
 		log_warning(
 		    "no log is configured: nothing will be scored here");

@@ -259,11 +259,9 @@ state_load(struct state *st, bool *fresh_r, bool *damaged_r)
 	*damaged_r = true;
 	aside = x_asprintf("%s.corrupt", st->path);
 	if (rename(st->path, aside) == 0)
-		log_error("%s: %s; set aside as %s, the logs are read from "
-			  "their beginning",
-		    st->path, err.text, aside);
+		log_error("%s: %s; set aside as %s", st->path, err.text,
+		    aside);
 	else
-		log_error("%s: %s; the logs are read from their beginning",
-		    st->path, err.text);
+		log_error("%s: %s", st->path, err.text);
 	free(aside);
 }
