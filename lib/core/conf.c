@@ -513,6 +513,10 @@ conf_fill_plain(struct conf_full *cf)
 	c->store_kind = strcmp(c->store, "embedded") == 0 ? CONF_STORE_EMBEDDED
 							  : CONF_STORE_REDIS;
 	c->host = conf_host(cf);
+	c->log_target = conf_str(cfg, "log_target");
+	c->log_level = (enum msg_level)conf_log_level(
+	    conf_str(cfg, "log_level"));
+	c->log_json = strcmp(conf_str(cfg, "log_format"), "json") == 0;
 	c->dry_run = conf_bool(cfg_getstr(cfg, "dry_run"));
 	c->allow_authenticated =
 	    conf_bool(cfg_getstr(cfg, "allow_authenticated"));

@@ -16,6 +16,7 @@
 
 #include "lib/core/addr.h"
 #include "lib/core/errbuf.h"
+#include "lib/core/log.h"
 #include "lib/core/rules.h"
 #include "lib/core/score.h"
 
@@ -52,6 +53,9 @@ struct conf {
 	const char *store;
 	enum conf_store store_kind;
 	const char *host;
+	const char *log_target; /* "auto", "syslog", "stderr", "file:/path" */
+	enum msg_level log_level;
+	bool log_json;
 	bool dry_run;
 	bool allow_authenticated;
 	const struct addr *allow;

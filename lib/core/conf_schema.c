@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "lib/core/conf.h"
+#include "lib/core/log.h"
 #include "lib/core/num.h"
 #include "lib/core/policy.h"
 #include "lib/core/rules.h"
@@ -245,6 +246,46 @@ check_kind(const char *value, struct errbuf *err)
 	return 0;
 }
 
+static int
+check_log_target(const char *value, struct errbuf *err)
+{
+	if (strncmp(value, "file:", 5) == 0)
+		return check_path(value + 5, err);
+	if (strcmp(value, "auto") != 0 && strcmp(value, "syslog") != 0 &&
+	    strcmp(value, "stderr") != 0)
+		return errbuf_set(err, "'%s' is not \"auto\", \"syslog\", "
+				       "\"stderr\" or \"file:/path\"", value);
+	return 0;
+}
+
+int
+conf_log_level(const char *value)
+{
+	for (int i = MSG_DEBUG; i <= MSG_ERROR; i++)
+		if (strcmp(value, log_level_name((enum msg_level)i)) == 0)
+			return i;
+	return -1;
+}
+
+static int
+check_log_level(const char *value, struct errbuf *err)
+{
+	if (conf_log_level(value) < 0)
+		return errbuf_set(err, "'%s' is not \"debug\", \"info\", "
+				       "\"notice\", \"warning\" or \"error\"",
+		    value);
+	return 0;
+}
+
+static int
+check_log_format(const char *value, struct errbuf *err)
+{
+	if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0)
+		return errbuf_set(err, "'%s' is neither \"text\" nor "
+				       "\"json\"", value);
+	return 0;
+}
+
 const struct conf_row conf_rows[] = {
 	{ "", "listen", CONF_LIST, "{\"inet:127.0.0.1:10040\"}", 0, 0, true,
 	    check_endpoint,
@@ -273,6 +314,12 @@ const struct conf_row conf_rows[] = {
 	    "where scores and blocks live" },
 	{ "", "host", CONF_STRING, "", 0, 0, false, NULL,
 	    "name of this host in blocks; \"\" = its host name" },
+	{ "", "log_target", CONF_STRING, "auto", 0, 0, true, check_log_target,
+	    "where messages go: auto, syslog, stderr or file:/path" },
+	{ "", "log_level", CONF_STRING, "notice", 0, 0, true, check_log_level,
+	    "least important messages: debug, info, notice, warning, error" },
+	{ "", "log_format", CONF_STRING, "text", 0, 0, true, check_log_format,
+	    "text, or json: one object on a line" },
 	{ "", "dry_run", CONF_BOOL, "false", 0, 0, true, NULL,
 	    "score and report, but answer DUNNO" },
 	{ "", "allow", CONF_LIST, "{\"127.0.0.0/8\", \"::1\"}", 0, 0, true,

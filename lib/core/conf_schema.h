@@ -57,5 +57,7 @@ int conf_backend(const char *value);
 /* One of "each", "once", "total"; one of "offence", "fault", "end". */
 int conf_counts(const char *value);
 int conf_kind(const char *value);
+/* An enum msg_level; -1: none. */
+int conf_log_level(const char *value);
 
 #endif

@@ -20,7 +20,7 @@
 #include "lib/core/conf.h"
 #include "lib/core/log.h"
 #include "policyd/ctl/ctl.h"
-#include "policyd/ctl/json.h"
+#include "lib/core/json.h"
 #include "policyd/ctl/table.h"
 
 #define ASK_TIMEOUT 5.0

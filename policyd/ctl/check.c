@@ -6,7 +6,7 @@
 #include "lib/core/conf.h"
 #include "lib/core/log.h"
 #include "policyd/ctl/ctl.h"
-#include "policyd/ctl/json.h"
+#include "lib/core/json.h"
 
 static size_t
 check_listeners(const struct conf *conf)

@@ -15,7 +15,7 @@
 #include "lib/core/num.h"
 #include "lib/core/xalloc.h"
 #include "policyd/ctl/ctl.h"
-#include "policyd/ctl/json.h"
+#include "lib/core/json.h"
 #include "policyd/ctl/offline.h"
 #include "policyd/ctl/table.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "lib/core/num.h"
-#include "policyd/ctl/json.h"
+#include "lib/core/json.h"
 #include "policyd/ctl/replay.h"
 #include "policyd/ctl/table.h"
 

@@ -12,7 +12,7 @@
 #include "lib/core/log.h"
 #include "lib/core/xalloc.h"
 #include "policyd/ctl/client.h"
-#include "policyd/ctl/json.h"
+#include "lib/core/json.h"
 #include "policyd/ctl/table.h"
 
 /* The socket's path; the caller frees it. NULL after an error message. Who may

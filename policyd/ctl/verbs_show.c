@@ -12,7 +12,7 @@
 #include "lib/core/num.h"
 #include "policyd/ctl/client.h"
 #include "policyd/ctl/ctl.h"
-#include "policyd/ctl/json.h"
+#include "lib/core/json.h"
 #include "policyd/ctl/request.h"
 #include "policyd/ctl/table.h"
 

@@ -24,6 +24,7 @@
 #include "policyd/daemon/http.h"
 #include "policyd/daemon/logs.h"
 #include "policyd/daemon/metrics.h"
+#include "policyd/daemon/output.h"
 #include "policyd/daemon/policysrv.h"
 #include "policyd/daemon/report.h"
 #include "policyd/daemon/state.h"
@@ -31,7 +32,8 @@
 #define APP_TICK 0.25 /* seconds between looks at what expires */
 #define APP_DRAIN 2.0 /* seconds to finish what clients have begun */
 
-static const int app_signals[APP_N_SIGNALS] = { SIGTERM, SIGINT, SIGHUP };
+static const int app_signals[APP_N_SIGNALS] = { SIGTERM, SIGINT, SIGHUP,
+	SIGUSR1 };
 
 static void
 on_offence(void *ctx, const struct offence *o)
@@ -49,7 +51,7 @@ on_blocked(void *ctx, const struct block *b, enum store_why why)
 {
 	struct app *app = ctx;
 
-	report_blocked(b, why);
+	report_blocked(b, why, loop_now(app->loop));
 	if (why == STORE_DECIDED || why == STORE_RAISED)
 		metrics_decided(app->metrics);
 	if (app->control != NULL)
@@ -69,7 +71,7 @@ on_unblocked(void *ctx, const struct block *b, enum store_why why)
 {
 	struct app *app = ctx;
 
-	report_unblocked(b, why);
+	report_unblocked(b, why, loop_now(app->loop));
 	if (app->control != NULL)
 		control_event_unblocked(app->control, b, why);
 	if (app->firewall != NULL)
@@ -207,9 +209,11 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 	struct errbuf err;
 
 	(void)what;
+	if (sig == SIGUSR1 && output_reopen(app->output, &err) != 0)
+		log_error("%s", err.text);
 	if (sig == SIGHUP && !app->draining)
 		(void)app_reload(app, &err);
-	else if (sig != SIGHUP)
+	if (sig == SIGTERM || sig == SIGINT)
 		app_shutdown(app, (int)sig);
 }
 
@@ -266,6 +270,7 @@ app_create(const struct app_options *options)
 
 	app->conf = conf;
 	app->foreground = options->foreground;
+	app->verbose = options->verbose;
 	app->activation = *options->activation;
 	app->loop = loop_create();
 	if (app->loop == NULL)
@@ -314,8 +319,15 @@ app_destroy(struct app **appp)
 		event_free(app->ev_signal[i]);
 	loop_destroy(&app->loop);
 	conf_destroy(&app->conf);
+	output_close(&app->output);
 	free(app);
 	*appp = NULL;
+}
+
+bool
+app_uses_stderr(const struct app *app)
+{
+	return output_is_stderr(app->output);
 }
 
 int

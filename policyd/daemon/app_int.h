@@ -12,10 +12,11 @@
 #include "policyd/daemon/app.h"
 #include "policyd/daemon/status.h"
 
-#define APP_N_SIGNALS 3
+#define APP_N_SIGNALS 4
 
 struct event;
 struct notify;
+struct output;
 struct reaper;
 
 struct app {
@@ -33,11 +34,13 @@ struct app {
 	struct http *http; /* NULL: none */
 	struct reaper *reaper;
 	struct notify *notify;
+	struct output *output;
 	struct activation activation;
 	struct loop_timer *tick, *drain;
 	struct event *ev_signal[APP_N_SIGNALS];
 	double started;
 	bool foreground;
+	bool verbose;
 	bool draining;
 	bool refused;	  /* the last reload was */
 	double drain_end; /* monotonic */
@@ -49,6 +52,8 @@ int app_reload(void *ctx, struct errbuf *);
 /* Prepares the policy listeners of a configuration; conn_server_commit() or
  * conn_server_rollback() is the caller's. */
 int app_prepare_listeners(struct app *, const struct conf *, struct errbuf *);
+/* Level and form of messages. */
+void app_set_output(struct app *);
 /* NULL and a reason, or NULL and "" when none is wanted. `old` (may be NULL) is
  * what serves now; see http_create(). */
 struct http *app_make_http(

@@ -23,6 +23,7 @@
 #include "policyd/daemon/identity.h"
 #include "policyd/daemon/logs.h"
 #include "policyd/daemon/metrics.h"
+#include "policyd/daemon/output.h"
 #include "policyd/daemon/policysrv.h"
 #include "policyd/daemon/state.h"
 
@@ -175,15 +176,24 @@ separate_privileges(struct app *app, struct errbuf *err)
 	const struct conf *conf = app->conf;
 
 	app->firewall =
-	    firewall_create(app->loop, app->engine, conf, app->foreground, err);
+	    firewall_create(app->loop, app->engine, conf, app_uses_stderr(app), err);
 	if (app->firewall == NULL && err->text[0] != '\0')
 		return -1;
 	if (geteuid() == 0 && conf->user[0] != '\0' && conf->n_logs > 0 &&
-	    logs_start_helper(app->logs, conf, app->foreground, err) != 0)
+	    logs_start_helper(app->logs, conf, app_uses_stderr(app), err) != 0)
 		return -1;
 	if (identity_become(conf->user, err) != 0)
 		return -1;
 	return syscalls_forbid(false, err);
+}
+
+void
+app_set_output(struct app *app)
+{
+	const enum msg_level level = app->conf->log_level;
+
+	log_set_level(app->verbose && level > MSG_INFO ? MSG_INFO : level);
+	output_set_json(app->output, app->conf->log_json);
 }
 
 int
@@ -192,6 +202,11 @@ app_open(struct app *app, struct errbuf *err)
 	const struct conf *conf = app->conf;
 	bool fresh, damaged;
 
+	app->output = output_open(conf->log_target, app->foreground, conf->user,
+	    err);
+	if (app->output == NULL)
+		return -1;
+	app_set_output(app);
 	raise_descriptor_limit();
 	app->logs = logs_create(app->loop, app->engine, app_on_progress, app);
 	if (identity_directory(conf->state_dir, conf->user, err) != 0 ||
@@ -222,5 +237,7 @@ app_open(struct app *app, struct errbuf *err)
 	/* What a new log's position is must be known after a crash, too. */
 	state_hurry(app->state);
 	loop_timer_set(app->tick, 0);
+	/* So far whoever starts us has read what there was to say. */
+	output_use(app->output);
 	return 0;
 }

@@ -21,6 +21,7 @@
 #include "policyd/daemon/firewall.h"
 #include "policyd/daemon/http.h"
 #include "policyd/daemon/logs.h"
+#include "policyd/daemon/output.h"
 #include "policyd/daemon/policysrv.h"
 #include "policyd/daemon/state.h"
 
@@ -29,6 +30,7 @@ struct prepared {
 	struct conf *conf;
 	struct http *http; /* NULL: as it is, or none */
 	bool http_changed;
+	struct output *output; /* NULL: as it is */
 };
 
 static void
@@ -58,10 +60,20 @@ prepare_http(struct app *app, struct prepared *p, struct errbuf *err)
 }
 
 static int
+prepare_output(struct app *app, struct prepared *p, struct errbuf *err)
+{
+	if (strcmp(app->conf->log_target, p->conf->log_target) == 0)
+		return 0;
+	p->output = output_open(p->conf->log_target, app->foreground, "", err);
+	return p->output != NULL ? 0 : -1;
+}
+
+static int
 app_prepare(struct app *app, struct prepared *p, struct errbuf *err)
 {
 	p->conf = conf_read(app->conf->file, err);
 	if (p->conf == NULL || logs_check(p->conf, err) != 0 ||
+	    prepare_output(app, p, err) != 0 ||
 	    app_prepare_listeners(app, p->conf, err) != 0)
 		return -1;
 	if (prepare_http(app, p, err) == 0)
@@ -91,6 +103,12 @@ app_commit(struct app *app, struct prepared *p)
 	state_set_interval(app->state, conf->snapshot_interval);
 	conf_destroy(&app->conf);
 	app->conf = conf;
+	if (p->output != NULL) {
+		output_use(p->output);
+		output_close(&app->output);
+		app->output = p->output;
+	}
+	app_set_output(app);
 }
 
 int
@@ -101,11 +119,14 @@ app_reload(void *ctx, struct errbuf *err)
 	int rc;
 
 	notify_reloading(app->notify);
+	if (output_reopen(app->output, err) != 0)
+		log_error("%s", err->text);
 	rc = app_prepare(app, &p, err);
 	if (rc == 0) {
 		app_commit(app, &p);
 		log_notice("configuration reloaded");
 	} else {
+		output_close(&p.output);
 		conf_destroy(&p.conf);
 		log_error("configuration not reloaded, the old one stays in "
 			  "force: %s",

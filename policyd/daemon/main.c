@@ -15,7 +15,6 @@
 #include "lib/io/activation.h"
 #include "policyd/daemon/app.h"
 #include "policyd/daemon/logs.h"
-#include "policyd/daemon/report.h"
 
 static const char usage_text[] =
     "usage: mxwardend [-fvt] [-c FILE]\n"
@@ -31,7 +30,8 @@ static const char usage_text[] =
     "  -V, --version      print the version and exit\n"
     "  -h, --help         print this and exit\n"
     "\n"
-    "Signals: TERM ends, HUP reads the configuration again.\n";
+    "Signals: TERM ends, HUP reads the configuration again, USR1 opens the log\n"
+    "file again.\n";
 
 struct options {
 	const char *config;
@@ -110,14 +110,15 @@ go_background(void)
 }
 
 static void
-say_ready(int fd)
+say_ready(int fd, bool keep_stderr)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null >= 0) {
 		dup2(null, 0);
 		dup2(null, 1);
-		dup2(null, 2);
+		if (!keep_stderr)
+			dup2(null, 2);
 		close(null);
 	}
 	if (write(fd, "", 1) != 1)
@@ -160,18 +161,17 @@ main(int argc, char **argv)
 	if (chdir("/") != 0)
 		log_fatal("/: %s", strerror(errno));
 	ao.foreground = o.foreground;
+	ao.verbose = o.verbose;
 	app = app_create(&ao);
 	if (app_open(app, &err) != 0) {
 		app_destroy(&app);
 		log_fatal("%s", err.text);
 	}
-	report_open(o.foreground, o.verbose);
 	log_notice("mxwardend " PACKAGE_VERSION " is ready");
 	if (ready >= 0)
-		say_ready(ready);
+		say_ready(ready, app_uses_stderr(app));
 	rc = app_run(app);
 	app_destroy(&app);
 	names_destroy();
-	report_close();
 	return rc;
 }

@@ -4,99 +4,145 @@
 #include "policyd/daemon/report.h"
 
 #include <stdio.h>
-#include <syslog.h>
-#include <time.h>
+#include <string.h>
 
+#include "lib/core/json.h"
 #include "lib/core/log.h"
 #include "lib/core/num.h"
+#include "policyd/daemon/output.h"
 
-static void
-report_syslog(void *ctx, enum msg_level level, const char *text)
+/* Addresses whose repeats are known; another one in the same place begins
+ * anew. A power of two. */
+#define REPORT_SLOTS 256
+
+struct report_slot {
+	struct addr addr;
+	struct loglimit limit;
+};
+
+struct report_change {
+	const char *event;
+	const struct block *block;
+	const char *reason;
+	unsigned long held; /* lines left out */
+};
+
+static struct report_slot report_slots[2][REPORT_SLOTS];
+
+const char *
+report_why(enum store_why why)
 {
-	static const int priority[] = { LOG_DEBUG, LOG_INFO, LOG_NOTICE,
-		LOG_WARNING, LOG_ERR, LOG_CRIT };
+	static const char *const words[] = {
+		[STORE_DECIDED] = "decided",
+		[STORE_RAISED] = "raised",
+		[STORE_MANUAL] = "manual",
+		[STORE_SHARED] = "shared",
+		[STORE_LOADED] = "loaded",
+		[STORE_EXPIRED] = "expired",
+	};
 
-	(void)ctx;
-	/* Postfix's way: the words say how bad it is, whatever syslog drops. */
-	if (level >= MSG_WARNING)
-		syslog(priority[level], "%s: %s", log_level_name(level), text);
-	else
-		syslog(priority[level], "%s", text);
+	return words[why];
 }
 
-static void
-report_stderr(void *ctx, enum msg_level level, const char *text)
+static bool
+report_pass(
+    const struct addr *a, bool blocked, double now, unsigned long *held_r)
 {
-	time_t now = time(NULL);
-	char stamp[32] = "";
-	struct tm tm;
+	struct report_slot *slot;
+	unsigned h = a->plen;
 
-	(void)ctx;
-	if (localtime_r(&now, &tm) != NULL)
-		strftime(stamp, sizeof(stamp), "%H:%M:%S ", &tm);
-	if (level >= MSG_WARNING)
-		fprintf(stderr, "%s%s: %s\n", stamp, log_level_name(level),
-		    text);
-	else
-		fprintf(stderr, "%s%s\n", stamp, text);
-}
-
-void
-report_open(bool foreground, bool verbose)
-{
-	log_set_level(verbose ? MSG_INFO : MSG_NOTICE);
-	if (foreground) {
-		log_set_sink(report_stderr, NULL);
-		return;
+	for (size_t i = 0; i < sizeof(a->b); i++)
+		h = h * 31 + a->b[i];
+	slot = &report_slots[blocked][(h ^ h >> 8) % REPORT_SLOTS];
+	if (memcmp(&slot->addr, a, sizeof(*a)) != 0) {
+		memset(slot, 0, sizeof(*slot));
+		slot->addr = *a;
 	}
-	openlog("mxwardend", LOG_PID | LOG_NDELAY, LOG_MAIL);
-	log_set_sink(report_syslog, NULL);
+	return loglimit_pass(&slot->limit, now, held_r);
 }
 
-void
-report_close(void)
+static void
+offence_fields(struct json *j, const void *ctx)
 {
-	closelog();
+	const struct offence *o = ctx;
+	char addr[ADDR_STRLEN];
+
+	json_str(j, "event", "offence");
+	json_str(j, "address", addr_format(&o->addr, addr));
+	json_str(j, "rule", name_text(o->rule->name));
+	json_num(j, "weight", o->weight);
+	json_num(j, "attempts", o->attempts);
+	json_str(j, "log", o->source);
 }
 
 void
 report_offence(const struct offence *o)
 {
-	char addr[ADDR_STRLEN], weight[NUM_SCORE_LEN];
+	char addr[ADDR_STRLEN], weight[NUM_SCORE_LEN], text[1024];
 
-	log_info("offence %s rule=%s weight=%s attempts=%u log=%s",
+	if (log_level() > MSG_INFO)
+		return;
+	snprintf(text, sizeof(text),
+	    "offence %s rule=%s weight=%s attempts=%u log=%s",
 	    addr_format(&o->addr, addr), name_text(o->rule->name),
 	    num_format_score(o->weight, weight), o->attempts, o->source);
+	output_event(MSG_INFO, text, offence_fields, o);
 }
 
-void
-report_blocked(const struct block *b, enum store_why why)
+static void
+change_fields(struct json *j, const void *ctx)
 {
-	char addr[ADDR_STRLEN], score[NUM_SCORE_LEN], until[NUM_TIME_LEN];
-	static const char *const words[] = {
-		[STORE_DECIDED] = "blocked",
-		[STORE_RAISED] = "raised",
-		[STORE_MANUAL] = "blocked by hand",
-		[STORE_SHARED] = "blocked elsewhere",
-	};
-
-	if (why == STORE_LOADED || why == STORE_EXPIRED)
-		return;
-	log_notice("%s %s level=%s score=%s rule=%s until=%s by=%s strikes=%u",
-	    words[why], addr_format(&b->addr, addr), name_text(b->level),
-	    num_format_score(b->score, score), name_text(b->rule),
-	    num_format_time(b->until, until), name_text(b->by), b->strikes);
-}
-
-void
-report_unblocked(const struct block *b, enum store_why why)
-{
+	const struct report_change *c = ctx;
+	const struct block *b = c->block;
 	char addr[ADDR_STRLEN];
 
-	log_notice("unblocked %s level=%s rule=%s reason=%s",
-	    addr_format(&b->addr, addr), name_text(b->level),
-	    name_text(b->rule),
-	    why == STORE_EXPIRED	? "expired"
-		: why == STORE_MANUAL	? "by-hand"
-					: "elsewhere");
+	json_str(j, "event", c->event);
+	json_str(j, "address", addr_format(&b->addr, addr));
+	json_str(j, "level", name_text(b->level));
+	json_num(j, "score", b->score);
+	json_str(j, "rule", name_text(b->rule));
+	json_str(j, "host", name_text(b->by));
+	json_time(j, "until", b->until);
+	json_num(j, "strikes", b->strikes);
+	json_str(j, "reason", c->reason);
+	if (c->held > 0)
+		json_num(j, "held", (double)c->held);
+}
+
+static void
+report_change(
+    const char *event, const struct block *b, enum store_why why, double now)
+{
+	struct report_change c = {
+		.event = event, .block = b, .reason = report_why(why)
+	};
+	char addr[ADDR_STRLEN], score[NUM_SCORE_LEN], until[NUM_TIME_LEN];
+	char held[64] = "", text[1024];
+
+	if (log_level() > MSG_NOTICE ||
+	    !report_pass(&b->addr, event[0] == 'b', now, &c.held))
+		return;
+	if (c.held > 0)
+		snprintf(held, sizeof(held), " (%lu more like this)", c.held);
+	snprintf(text, sizeof(text),
+	    "%s %s level=%s score=%s rule=%s host=%s until=%s strikes=%u "
+	    "reason=%s%s",
+	    event, addr_format(&b->addr, addr), name_text(b->level),
+	    num_format_score(b->score, score), name_text(b->rule),
+	    name_text(b->by), num_format_time(b->until, until), b->strikes,
+	    c.reason, held);
+	output_event(MSG_NOTICE, text, change_fields, &c);
+}
+
+void
+report_blocked(const struct block *b, enum store_why why, double now)
+{
+	if (why != STORE_LOADED && why != STORE_EXPIRED)
+		report_change("blocked", b, why, now);
+}
+
+void
+report_unblocked(const struct block *b, enum store_why why, double now)
+{
+	report_change("unblocked", b, why, now);
 }

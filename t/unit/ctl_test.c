@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "policyd/ctl/client.h"
-#include "policyd/ctl/json.h"
+#include "lib/core/json.h"
 #include "policyd/ctl/progress.h"
 #include "policyd/ctl/table.h"
 #include "t/unit/tap.h"

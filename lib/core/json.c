@@ -1,7 +1,7 @@
 /*
  * json: see json.h.
  */
-#include "policyd/ctl/json.h"
+#include "lib/core/json.h"
 
 #include <math.h>
 #include <stdint.h>
