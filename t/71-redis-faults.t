@@ -226,6 +226,37 @@ fault('kill -9 of the daemons', sub {
 	    5, 'what comes then';
 	pass('... and what comes then is counted from 0');
 	is($mx[0]->ask(client_address => '10.7.7.7'), 'DUNNO', '... everywhere');
+
+	# The same in the middle of a stream. What was counted before is gone, what
+	# comes after is counted; which offence was the first after it only Redis
+	# knows, so its counts are what everything else must agree with.
+	my $s = MxwardenTest::Stream->new(daemons => \@mx, blocked => $known);
+	for (1 .. 3) {
+		sleep 0.7;
+		$redis->cmd('FLUSHALL');
+	}
+	sleep 0.7;
+	my $written = $s->stop;
+	$_->wait_read for @mx;
+	wait_for { settled($mx[0]) && settled($mx[1]) } 30, 'the stores to settle';
+	my %counts = map { $_ => 0 + ($redis->hash("mxwarden:score:$_")->{score} //
+	    0) } keys %$written;
+	my @more = grep { $counts{$_} > $written->{$_} } keys %counts;
+	is("@more", '', 'FLUSHALL in a stream: nothing is counted twice');
+	my ($sum, $all) = (0, 0);
+	$sum += $_ for values %counts;
+	$all += $_ for values %$written;
+	cmp_ok($sum, '>', 0, '... what came after it is counted');
+	cmp_ok($sum, '<', $all, '... and what came before is not');
+	my @bad = differences($redis, \%counts);
+	is("@bad[0 .. ($#bad < 5 ? $#bad : 5)]", '',
+	    '... blocks and strikes are those of the scores');
+	for my $d (@mx) {
+		my @wrong;
+		wait_for { !(@wrong = wrong_on($d, \%counts)) } 10, "the view: @wrong";
+		pass('... and the view agrees');
+	}
+	is($s->late, 0, '... no late answer');
 	$_->stop for @mx;
 }
 
