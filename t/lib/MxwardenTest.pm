@@ -383,5 +383,6 @@ require MxwardenTest::Smtp;
 require MxwardenTest::Dns;
 require MxwardenTest::Exim;
 require MxwardenTest::Rules;
+require MxwardenTest::Syslog;
 
 1;

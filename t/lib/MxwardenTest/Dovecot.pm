@@ -1,4 +1,4 @@
-# Dovecot: only its authentication service, for Postfix's SASL.
+# Dovecot: its authentication service alone, for Postfix's SASL, or with logins.
 package MxwardenTest::Dovecot;
 
 use strict;
@@ -9,7 +9,10 @@ use IO::Socket::UNIX;
 
 my $serial = 0;
 
-# new(users => { name => password })
+# new(users => { name => password },
+#     logins => ['imap', 'pop3', 'submission', 'sieve'],    # see port()
+#     syslog => 1,                      # log there (Syslog) instead of to a file
+#     conf => "text")                   # appended
 sub
 new {
 	my ($class, %arg) = @_;
@@ -19,6 +22,24 @@ new {
 
 	MxwardenTest::skip_test("Dovecot 2.3 is needed, this is $version")
 	    if $version !~ /\A2\.3\./;
+	my $services = '';
+	for my $name (@{$arg{logins} // []}) {
+		my $login = $name eq 'sieve' ? 'managesieve' : $name;
+
+		$self->{port}{$name} = MxwardenTest::free_port();
+		$services .= <<"EOT";
+service $login-login {
+  chroot =
+  inet_listener $name {
+    port = $self->{port}{$name}
+  }
+  inet_listener ${name}s {
+    port = 0
+  }
+}
+EOT
+	}
+	my $log = $arg{syslog} ? 'syslog' : "$dir/log";
 	mkdir $_ or croak "mkdir $_: $!" for $dir, "$dir/run", "$dir/state";
 	MxwardenTest::spew("$dir/users", map {
 		"$_:{PLAIN}$arg{users}{$_}::::::\n"
@@ -28,8 +49,8 @@ new {
 	MxwardenTest::spew("$dir/dovecot.conf", <<"EOT");
 base_dir = $dir/run
 state_dir = $dir/state
-log_path = $dir/log
-protocols =
+log_path = $log
+protocols = @{$arg{logins} // []}
 ssl = no
 disable_plaintext_auth = no
 auth_mechanisms = plain login cram-md5
@@ -58,12 +79,15 @@ service stats {
     mode = 0
   }
 }
+$services
+${\($arg{conf} // '')}
 EOT
 	$self->start;
 	return $self;
 }
 
 sub socket { return $_[0]{socket} }
+sub port { return $_[0]{port}{$_[1]} }
 sub log { return MxwardenTest::slurp("$_[0]{dir}/log") }
 
 sub
