@@ -1,0 +1,80 @@
+# A log that only root may read (Postfix's maillog_file is one): the daemon has
+# given up root, the helper opens it and its rotated files.
+use strict;
+use warnings;
+
+use Test::More;
+
+use MxwardenTest;
+
+need(root => 1);
+my $helper = program('mxwarden-priv');
+my $user = 'nobody';
+sub stamp { my @t = gmtime; return sprintf '%s %2d %02d:%02d:%02d',
+    (qw(Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec))[$t[4]], @t[3, 2, 1, 0] }
+my $pid = 0;
+sub
+lost {
+	my ($path, $addr) = @_;
+
+	append($path, stamp() . ' mx postfix/smtpd[' . ++$pid .
+	    "]: lost connection after AUTH from unknown[$addr]\n");
+	chmod 0600, $path or die "chmod $path: $!";
+	return;
+}
+
+my $d = MxwardenTest::Daemon->new(start => 0, conf => {
+	user => $user, helper => $helper });
+my ($uid, $gid) = (getpwnam $user)[2, 3];
+chown $uid, $gid, $d->dir, $d->dir . '/state' or die "chown: $!";
+chown 0, 0, $d->dir or die "chown: $!";
+chmod 01777, $d->dir or die "chmod: $!"; # for the control socket
+my $log = $d->log;
+chown 0, 0, $log;
+chmod 0600, $log or die "chmod: $!";
+$d->start;
+sub state_of { return $d->ctl('status')->{logs}[0] }
+sub
+scored {
+	my ($addr, $what) = @_;
+
+	wait_for { $d->score($addr) } 10, $what;
+	is($d->score($addr), 2, $what);
+	return;
+}
+
+wait_for { state_of()->{state} eq 'current' } 10, 'the log to be opened';
+my @stat = stat '/proc/' . $d->pid;
+is($stat[4], $uid, 'the daemon is not root');
+lost($log, '192.0.2.1');
+scored('192.0.2.1', 'a line of a log that only root may read');
+
+# Rotated while it is followed.
+rename $log, "$log.1" or die "rename: $!";
+lost("$log.1", '192.0.2.2');
+lost($log, '192.0.2.3');
+scored('192.0.2.2', 'the end of the old file');
+scored('192.0.2.3', 'and the new one');
+
+# Several times while nobody looked.
+$d->stop;
+lost($log, '192.0.2.4');
+rename "$log.1", "$log.4" or die "rename: $!";
+rename $log, "$log.3" or die "rename: $!";
+lost("$log.2", '192.0.2.5');
+lost("$log.1", '192.0.2.6');
+lost($log, '192.0.2.7');
+$d->start;
+scored("192.0.2.$_", "rotated file $_") for 4 .. 7;
+is($d->score('192.0.2.3'), 2, 'nothing is read twice');
+is(state_of()->{lost}, 0, 'nothing is lost');
+
+# What the helper does not take for a rotated file, it does not open.
+$d->stop;
+rename $log, $d->dir . '/mail.1.log' or die "rename: $!";
+lost($log, '192.0.2.8');
+$d->start;
+scored('192.0.2.8', 'goes on without a file that is refused');
+is(state_of()->{lost}, 1, 'which is counted');
+$d->stop;
+done_testing;
