@@ -392,3 +392,20 @@ logchain_after(const struct logchain *c, double mtime)
 		i++;
 	return i;
 }
+
+size_t
+logchain_behind(
+    const struct logchain *c, uint64_t dev, uint64_t ino, double mtime)
+{
+	size_t i = logchain_index(c, dev, ino);
+
+	return i < c->n ? i + 1 : logchain_after(c, mtime);
+}
+
+bool
+logchain_content(const struct logchain *c, size_t i)
+{
+	while (i < c->n && c->files[i].size == 0)
+		i++;
+	return i < c->n;
+}

@@ -54,6 +54,12 @@ size_t logchain_count(const struct logchain *);
 const struct logchain_file *logchain_get(const struct logchain *, size_t i);
 /* Its index, or logchain_count(). */
 size_t logchain_index(const struct logchain *, uint64_t dev, uint64_t ino);
+/* The index behind this file. It may be gone, compressed or deleted: then of
+ * the first one written after `mtime`, its own. */
+size_t logchain_behind(
+    const struct logchain *, uint64_t dev, uint64_t ino, double mtime);
+/* Has anything been written to the files from index `i` on? */
+bool logchain_content(const struct logchain *, size_t i);
 /* The first in order that was written after `mtime`, or logchain_count(). */
 size_t logchain_after(const struct logchain *, double mtime);
 

@@ -176,27 +176,6 @@ tail_finish(struct tail *t)
 		t->nhistory++;
 }
 
-/* The index behind `file`. */
-static size_t
-tail_behind(const struct tail *t, const struct logchain *chain)
-{
-	size_t i = logchain_index(chain, t->file.dev, t->file.ino);
-
-	if (i < logchain_count(chain))
-		return i + 1;
-	/* Deleted, or compressed by now. */
-	return logchain_after(chain, t->file.mtime);
-}
-
-/* Has anything been written to the files from index `i` on? */
-static bool
-tail_content(const struct logchain *chain, size_t i)
-{
-	while (i < logchain_count(chain) && logchain_get(chain, i)->size == 0)
-		i++;
-	return i < logchain_count(chain);
-}
-
 /* From the end of `file` to the next one. False: not now. */
 static bool
 tail_advance(struct tail *t)
@@ -215,10 +194,10 @@ tail_advance(struct tail *t)
 		logfile_close(&cur);
 		return false;
 	}
-	i = tail_behind(t, chain);
+	i = logchain_behind(chain, t->file.dev, t->file.ino, t->file.mtime);
 	if (cur.fd != -1 && cur.ino == t->file.ino && cur.dev == t->file.dev)
 		logfile_close(&cur); /* renamed back */
-	else if ((cur.fd != -1 && cur.size > 0) || tail_content(chain, i))
+	else if ((cur.fd != -1 && cur.size > 0) || logchain_content(chain, i))
 		found = logpath_next(
 		    &t->where, chain, i, &cur, &next, &t->stats.lost);
 	logfile_close(&cur);
@@ -256,7 +235,8 @@ tail_succeeded(struct tail *t)
 	chain = logchain_scan(t->path, t->file.ino);
 	if (chain == NULL)
 		return false;
-	content = tail_content(chain, tail_behind(t, chain));
+	content = logchain_content(chain,
+	    logchain_behind(chain, t->file.dev, t->file.ino, t->file.mtime));
 	logchain_destroy(&chain);
 	return content;
 }
@@ -308,16 +288,19 @@ tail_rewritten(struct tail *t)
 {
 	struct logchain *chain = logchain_scan(t->path, 0);
 	struct logpos pos;
-	struct logfile copy;
+	struct logfile copy = { .fd = -1 };
+	int found = -1;
 
-	if (chain == NULL)
-		return;
-	t->stats.truncations++;
 	logfile_identity(&t->file, &pos);
 	pos.offset = t->file.at;
-	copy.fd = -1;
-	if (logpath_search(&t->where, chain, &pos, &copy) == 1 &&
-	    logfile_take_over(&t->file, &copy)) {
+	if (chain != NULL)
+		found = logpath_search(&t->where, chain, &pos, &copy);
+	if (found == -1) { /* the next look will find it rewritten again */
+		logchain_destroy(&chain);
+		return;
+	}
+	t->stats.truncations++;
+	if (found == 1 && logfile_take_over(&t->file, &copy)) {
 		log_notice(
 		    "%s: truncated; reading its copy to the end", t->path);
 	} else {

@@ -14,10 +14,12 @@
  * Rotation by rename: the old file is followed until its successor has
  * content and the old one has no more; several rotations that happened while
  * nobody was looking are found in the directory by inode (mail.log.1,
- * mail.log-20261231, ...) and read in order. Truncation (copytruncate): what is
- * shorter than what was read is read from its start. A symbolic link is
- * followed; when it points elsewhere that is a rotation. The last line waits
- * for its newline, unless its file is finished.
+ * mail.log-20261231, ...) and read in order (logchain.h). Truncation
+ * (copytruncate): a file that is shorter than what was read, or holds other
+ * bytes before that place (logfile.h), is read from its start; what was not
+ * read before is looked for in a copy. A symbolic link is followed; when it
+ * points elsewhere that is a rotation. The last line waits for its newline,
+ * unless its file is finished.
  *
  * What cannot be read (missing, a directory, no permission) is said once per
  * reason, counted and tried again.
@@ -36,6 +38,8 @@ struct tail;
 
 #define TAIL_CHUNK 65536
 
+/* Callbacks come from the loop only, never from inside a call. They may pause
+ * the tail and ask for its state, but neither destroy nor rewind it. */
 struct tail_events {
 	/* One line; see linesplit.h. `end` is the logical offset; `ref` the
 	 * reference for its year (when the file was last written). */

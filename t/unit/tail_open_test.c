@@ -267,6 +267,21 @@ test_late(void)
 	is_int(nasked, 4, "once");
 	kit_stop();
 
+	kit_case("the copy of a truncated file");
+	put("mail.log", "one\n");
+	start(true);
+	ok(answered("one\n"), "before");
+	tail_pause(kit_tail, true);
+	put("mail.log", "two\n");
+	put("mail.log.1", "one\ntwo\n");
+	chmod(kit_path("mail.log"), 0600);
+	kit_truncate("mail.log", "3\n");
+	chmod(kit_path("mail.log"), 0);
+	tail_pause(kit_tail, false);
+	ok(answered("one\ntwo\n3\n"), "is asked for");
+	is_int(kit_stats().truncations, 1, "counted once");
+	kit_stop();
+
 	kit_case("one that the opener refuses");
 	put("mail.log", "one\n");
 	start(true);
