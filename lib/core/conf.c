@@ -88,7 +88,37 @@ conf_validate_section(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
-/* Is it a file? And, where that matters, one that only root can write? */
+static bool
+is_roots(const char *path)
+{
+	struct stat st;
+
+	/* In a sticky directory nobody can replace what is root's. */
+	return stat(path, &st) == 0 && st.st_uid == 0 &&
+	    ((st.st_mode & 022) == 0 ||
+		(S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX) != 0));
+}
+
+/* Can nobody but root change what this path leads to? With all directories up
+ * to the root of the tree looked at, nobody can between now and reading it. */
+static bool
+is_trusted(const char *path)
+{
+	char *real = realpath(path, NULL), *slash;
+	bool good = real != NULL;
+
+	while (good && real[0] != '\0') {
+		good = is_roots(real);
+		slash = strrchr(real, '/');
+		*slash = '\0';
+	}
+	free(real);
+	if (!good)
+		errno = EPERM;
+	return good && is_roots("/");
+}
+
+/* Is it a file? And, where that matters, one that only root can change? */
 static bool
 is_readable(const char *path)
 {
@@ -100,11 +130,7 @@ is_readable(const char *path)
 		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
 		return false;
 	}
-	if (parse_trusted && (st.st_uid != 0 || (st.st_mode & 022) != 0)) {
-		errno = EPERM;
-		return false;
-	}
-	return true;
+	return !parse_trusted || is_trusted(path);
 }
 
 /* What is wrong, for errno as is_readable() leaves it. */
@@ -112,7 +138,8 @@ static const char *
 not_readable(void)
 {
 	return errno == EPERM && parse_trusted
-	    ? "must belong to root and be writable by nobody else"
+	    ? "it, and the directories above it, must belong to root and be "
+	      "writable by nobody else"
 	    : strerror(errno);
 }
 
@@ -284,7 +311,7 @@ allow_file(struct conf_full *cf, struct addr **all, const char *path,
 
 	if (f == NULL)
 		return errbuf_set(err, "%s: option 'allow': %s: %s",
-		    cf->pub.file, path, strerror(errno));
+		    cf->pub.file, path, not_readable());
 	while (rc == 0 && fgets(line, sizeof(line), f) != NULL) {
 		char *s = line + strspn(line, " \t");
 

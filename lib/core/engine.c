@@ -116,6 +116,8 @@ sink_allowed(void *ctx, const struct addr *a, bool present)
 		prefixmap_del(e->shared_allow, a);
 	else if (prefixmap_add(e->shared_allow, a) == PREFIXMAP_NONE)
 		e->stats.view_full++;
+	if (e->events->allowed != NULL)
+		e->events->allowed(e->ctx);
 }
 
 static void

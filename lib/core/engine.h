@@ -50,6 +50,8 @@ struct engine_events {
 	/* Something waits to be delivered: call engine_tick() soon, from the
 	 * loop, not from here. */
 	void (*wake)(void *ctx);
+	/* The shared allow list has changed. */
+	void (*allowed)(void *ctx);
 };
 
 /*

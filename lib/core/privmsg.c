@@ -89,3 +89,10 @@ privmsg_reply_valid(const struct privmsg_reply *r, size_t len)
 	    r->op >= PRIVMSG_OPEN_LOG && r->op <= PRIVMSG_RELOAD &&
 	    r->result <= PRIVMSG_OFF;
 }
+
+bool
+privmsg_hello_valid(const struct privmsg_hello *h, size_t len)
+{
+	return len == sizeof(*h) && h->magic == PRIVMSG_MAGIC &&
+	    h->ready <= 1 && memchr(h->why, '\0', sizeof(h->why)) != NULL;
+}

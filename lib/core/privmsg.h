@@ -17,7 +17,7 @@
 #include "lib/core/addr.h"
 
 #define PRIVMSG_MAGIC 0x4d585031u /* "MXP1" */
-#define PRIVMSG_ENTRIES 100
+#define PRIVMSG_ENTRIES 500
 #define PRIVMSG_LOGS_MAX 1024
 #define PRIVMSG_TTL_MAX (10u * 365 * 86400)
 
@@ -58,7 +58,7 @@ struct privmsg_request {
 enum privmsg_result {
 	PRIVMSG_OK,
 	PRIVMSG_ERROR,	 /* error says which errno; 0 = the tool failed */
-	PRIVMSG_REFUSED, /* some entries are protected; count says how many */
+	PRIVMSG_REFUSED, /* some entries: see refused and full */
 	PRIVMSG_MISSING, /* CHECK: something is not there */
 	PRIVMSG_OFF,	 /* no firewall is configured */
 };
@@ -70,13 +70,25 @@ struct privmsg_reply {
 	uint32_t seq;
 	uint32_t result;
 	int32_t error;
-	uint32_t count;
+	uint32_t refused; /* entries that are protected */
+	uint32_t full;	  /* entries beyond the configured maximum */
+	uint32_t entries; /* how many the packet filter holds now */
+	uint32_t reserved;
+};
+
+/* The helper's first message, once: is it ready, or why not? Read before
+ * privileges are dropped, while the helper need not be distrusted. */
+struct privmsg_hello {
+	uint32_t magic;
+	uint32_t ready;
+	char why[1024]; /* NUL-terminated */
 };
 
 /* Is this a request that a sane daemon could have sent? (Whether the log
  * exists is for the helper to say: the configuration may just have changed.) */
 bool privmsg_request_valid(const struct privmsg_request *, size_t len);
 bool privmsg_reply_valid(const struct privmsg_reply *, size_t len);
+bool privmsg_hello_valid(const struct privmsg_hello *, size_t len);
 
 void privmsg_entry_set(struct privmsg_entry *, const struct addr *,
     uint32_t ttl);

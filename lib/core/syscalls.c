@@ -22,26 +22,31 @@
 #define SYSCALLS_ARCH 0 /* no filter there */
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SYSCALLS_SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SYSCALLS_SANITIZED
-#endif
-#endif
-
 #define SYSCALLS_X32 0x40000000u /* x86_64: the other ABI's numbers */
 
 static const int forbidden[] = { SYS_acct, SYS_add_key, SYS_bpf, SYS_chroot,
 	SYS_delete_module, SYS_finit_module, SYS_init_module, SYS_kexec_load,
-	SYS_keyctl, SYS_mount, SYS_move_mount, SYS_name_to_handle_at,
+	SYS_keyctl, SYS_mount, SYS_move_mount,
 	SYS_open_by_handle_at, SYS_perf_event_open, SYS_personality,
 	SYS_pivot_root, SYS_process_vm_readv, SYS_process_vm_writev,
 #ifndef SYSCALLS_SANITIZED /* LeakSanitizer traces its own process */
 	SYS_ptrace,
 #endif
 	SYS_quotactl, SYS_reboot, SYS_request_key, SYS_setns, SYS_settimeofday,
-	SYS_swapoff, SYS_swapon, SYS_umount2, SYS_unshare, SYS_userfaultfd };
+	SYS_swapoff, SYS_swapon, SYS_umount2, SYS_unshare, SYS_userfaultfd,
+#ifdef SYS_io_uring_setup
+	SYS_io_uring_setup,
+#endif
+#ifdef SYS_kexec_file_load
+	SYS_kexec_file_load,
+#endif
+#ifdef SYS_fsopen
+	SYS_fsopen, SYS_fsmount, SYS_fsconfig, SYS_fspick, SYS_open_tree,
+#endif
+#ifdef SYS_mount_setattr
+	SYS_mount_setattr,
+#endif
+	SYS_clock_settime, SYS_sethostname };
 static const int forbidden_exec[] = { SYS_execve, SYS_execveat };
 
 #define N_FORBIDDEN (sizeof(forbidden) / sizeof(forbidden[0]))

@@ -13,6 +13,15 @@
 
 #include "lib/core/errbuf.h"
 
+/* A build with AddressSanitizer must be able to trace itself. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SYSCALLS_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SYSCALLS_SANITIZED
+#endif
+#endif
+
 /* Forbids them in this process and its children; `exec`: may programs be run?
  * Sets no_new_privs. Where the kernel has no seccomp, 0 without a filter. */
 int syscalls_forbid(bool exec, struct errbuf *);

@@ -13,19 +13,24 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "lib/core/program.h"
 #include "lib/core/xalloc.h"
 #include "lib/io/loop.h"
 
-#define PRIVCLIENT_BUDGET 64 /* replies per turn of the loop */
+#define PRIVCLIENT_BUDGET 64  /* replies per turn of the loop */
+#define PRIVCLIENT_START 30   /* seconds that it may take to be ready */
+#define PRIVCLIENT_REAP 0.1   /* seconds between looks for its end */
 
 struct privclient {
 	struct loop *loop;
 	const struct privclient_events *events;
 	void *ctx;
 	int fd; /* -1: gone */
-	pid_t pid;
+	pid_t pid; /* 0: its status has been collected */
+	struct loop_timer *reap;
 	uint32_t seq, answered;
 	struct event *ev_read, *ev_write;
 };
@@ -41,7 +46,7 @@ helper_exec(const char *program, const char *role, const char *config,
 		(char *)(uintptr_t)role, (char *)(uintptr_t)config,
 		(char *)(uintptr_t)(foreground ? "stderr" : "syslog"), NULL };
 	static char *const env[] = {
-		(char *)(uintptr_t)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+		(char *)(uintptr_t)PROGRAM_PATH, NULL };
 
 	/* Not in our group: a terminal's interrupt is for the daemon, which
 	 * may still need its helper to end properly. */
@@ -53,6 +58,46 @@ helper_exec(const char *program, const char *role, const char *config,
 	close_range(4, ~0u, 0);
 	execve(program, argv, env);
 	_exit(127);
+}
+
+static bool
+helper_reap(struct privclient *pc)
+{
+	if (pc->pid != 0 && waitpid(pc->pid, NULL, WNOHANG) != 0)
+		pc->pid = 0;
+	return pc->pid == 0;
+}
+
+static void
+privclient_on_reap(void *ctx)
+{
+	struct privclient *pc = ctx;
+
+	if (!helper_reap(pc))
+		loop_timer_set(pc->reap, PRIVCLIENT_REAP);
+}
+
+/* Its first message. It has begun, or it says why not. */
+static int
+helper_wait(const struct privclient *pc, const char *program,
+    struct errbuf *err)
+{
+	struct pollfd p = { .fd = pc->fd, .events = POLLIN };
+	struct privmsg_hello hello;
+	ssize_t n;
+
+	if (poll(&p, 1, PRIVCLIENT_START * 1000) <= 0)
+		return errbuf_set(err, "%s: not ready within %d s", program,
+		    PRIVCLIENT_START);
+	n = recv(pc->fd, &hello, sizeof(hello), 0);
+	if (n <= 0)
+		return errbuf_set(err, "%s: it ended at once", program);
+	if (!privmsg_hello_valid(&hello, (size_t)n))
+		return errbuf_set(err, "%s: of another version", program);
+	if (!hello.ready)
+		return errbuf_set(err, "the privileged helper refuses: %s",
+		    hello.why);
+	return 0;
 }
 
 struct privclient *
@@ -82,13 +127,18 @@ privclient_create(struct loop *loop, const char *program, const char *role,
 		close(fds[0]);
 		return NULL;
 	}
-	fcntl(fds[0], F_SETFL, O_NONBLOCK);
 	pc = x_calloc(1, sizeof(*pc));
 	pc->loop = loop;
 	pc->events = events;
 	pc->ctx = ctx;
 	pc->fd = fds[0];
 	pc->pid = pid;
+	pc->reap = loop_timer_create(loop, LOOP_WORK, privclient_on_reap, pc);
+	if (helper_wait(pc, program, err) != 0) {
+		privclient_destroy(&pc);
+		return NULL;
+	}
+	fcntl(pc->fd, F_SETFL, O_NONBLOCK);
 	pc->ev_read = event_new(loop_base(loop), pc->fd, EV_READ | EV_PERSIST,
 	    privclient_on_read, pc);
 	pc->ev_write = event_new(loop_base(loop), pc->fd, EV_WRITE,
@@ -123,7 +173,7 @@ privclient_lost(struct privclient *pc, const char *why)
 	if (pc->fd < 0)
 		return;
 	privclient_close(pc);
-	waitpid(pc->pid, NULL, WNOHANG);
+	privclient_on_reap(pc);
 	pc->events->gone(pc->ctx, why);
 }
 
@@ -140,8 +190,9 @@ privclient_destroy(struct privclient **pcp)
 	if (pc->ev_write != NULL)
 		event_free(pc->ev_write);
 	/* It sees the end of file at once, unless a tool is running. */
-	for (int i = 0; i < 100 && waitpid(pc->pid, NULL, WNOHANG) == 0; i++)
+	for (int i = 0; i < 100 && !helper_reap(pc); i++)
 		poll(NULL, 0, 10);
+	loop_timer_destroy(&pc->reap);
 	free(pc);
 	*pcp = NULL;
 }
@@ -256,13 +307,18 @@ privclient_pid(const struct privclient *pc)
 void
 privclient_settle(struct privclient *pc, double seconds)
 {
-	double end = loop_mono(pc->loop) + seconds;
+	struct timespec ts;
+	double end = 0;
 
+	/* The loop's clock stands still in here. */
 	while (pc->fd >= 0 && pc->answered != pc->seq) {
 		struct pollfd p = { .fd = pc->fd, .events = POLLIN };
-		double left = end - loop_mono(pc->loop);
+		double now;
 
-		if (left <= 0 || poll(&p, 1, (int)(left * 1000) + 1) <= 0)
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		now = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+		end = end > 0 ? end : now + seconds;
+		if (now >= end || poll(&p, 1, (int)((end - now) * 1000) + 1) <= 0)
 			return;
 		privclient_on_read(pc->fd, EV_READ, pc);
 	}

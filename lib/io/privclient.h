@@ -28,7 +28,8 @@ struct privclient_events {
 	void (*gone)(void *ctx, const char *why);
 };
 
-/* Starts `program ROLE CONFIG syslog|stderr`. Before privileges are dropped. */
+/* Starts `program ROLE CONFIG syslog|stderr` and waits until it is ready. Before
+ * privileges are dropped. NULL and why it cannot do its work. */
 struct privclient *privclient_create(struct loop *, const char *program,
     const char *role, const char *config, bool foreground,
     const struct privclient_events *, void *ctx, struct errbuf *);

@@ -5,6 +5,7 @@
 
 #include "lib/core/conf.h"
 #include "lib/core/log.h"
+#include "lib/core/preflight.h"
 #include "policyd/ctl/ctl.h"
 #include "lib/core/json.h"
 
@@ -62,6 +63,9 @@ verb_check(const struct ctl *ctl)
 	struct errbuf err = { "" };
 	struct conf *conf = conf_read(ctl->conf, &err);
 
+	/* What this host lacks for it. */
+	if (conf != NULL && preflight_check(conf, &err) != 0)
+		conf_destroy(&conf);
 	if (ctl->json)
 		check_print_json(ctl, conf, conf == NULL ? err.text : NULL);
 	if (conf == NULL) {

@@ -38,7 +38,7 @@ typedef enum ctl_status ctl_verb(const struct ctl *);
 ctl_verb verb_status, verb_list, verb_top, verb_show; /* verbs_show.c */
 ctl_verb verb_allow_list, verb_watch;
 ctl_verb verb_block, verb_unblock, verb_forgive; /* verbs_change.c */
-ctl_verb verb_allow, verb_reload;
+ctl_verb verb_allow, verb_reload, verb_firewall;
 ctl_verb verb_ask;     /* ask.c */
 ctl_verb verb_check;   /* check.c */
 ctl_verb verb_explain; /* explain.c */

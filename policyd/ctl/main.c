@@ -81,6 +81,12 @@ static const struct verb main_verbs[] = {
 	    "blocks as they happen, until interrupted",
 	    "      --offences       offences, too\n"
 	    "With --json one object per line.\n" },
+	{ "firewall", 1, 1, { 0 }, verb_firewall, "check | repair",
+	    "are the packet filter's rules and sets there",
+	    "  check   look, and change nothing\n"
+	    "  repair  make what is missing\n"
+	    "Exit status 0 if all was there, 1 if something was missing. The "
+	    "daemon does\nthe same by itself, every `interval`.\n" },
 	{ "reload", 0, 0, { 0 }, verb_reload, "",
 	    "let the daemon read its configuration again", "" },
 	{ "ask", 1, -1, { 0 }, verb_ask, "ENDPOINT name=value...",

@@ -1,6 +1,6 @@
 /*
  * verbs_change: the verbs that change something in the daemon: block, unblock,
- * forgive, allow, reload. The daemon decides who may.
+ * forgive, allow, reload, firewall. The daemon decides who may.
  */
 #include <string.h>
 
@@ -9,6 +9,8 @@
 #include "policyd/ctl/client.h"
 #include "policyd/ctl/ctl.h"
 #include "policyd/ctl/request.h"
+
+#define FIREWALL_WAIT 100 /* seconds; the daemon gives up before that */
 
 static enum ctl_status
 change_run(const struct ctl *ctl, struct record_out *req)
@@ -97,4 +99,19 @@ verb_reload(const struct ctl *ctl)
 
 	record_begin(&req, "reload");
 	return change_run(ctl, &req);
+}
+
+enum ctl_status
+verb_firewall(const struct ctl *ctl)
+{
+	bool repair = strcmp(ctl->argv[0], "repair") == 0;
+	struct record_out req = { 0 };
+
+	if (!repair && strcmp(ctl->argv[0], "check") != 0) {
+		log_error("firewall: write 'firewall check' or "
+			  "'firewall repair'");
+		return CTL_ERROR;
+	}
+	record_begin(&req, repair ? "firewall-repair" : "firewall-check");
+	return request_run(ctl, &req, FIREWALL_WAIT, NULL, NULL, true);
 }

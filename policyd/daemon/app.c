@@ -113,6 +113,15 @@ on_wake(void *ctx)
 	loop_timer_set(app->tick, 0);
 }
 
+static void
+on_allowed(void *ctx)
+{
+	struct app *app = ctx;
+
+	if (app->firewall != NULL)
+		firewall_allowed(app->firewall);
+}
+
 static const struct engine_events app_events = {
 	.offence = on_offence,
 	.blocked = on_blocked,
@@ -120,6 +129,7 @@ static const struct engine_events app_events = {
 	.info = on_info,
 	.done = on_done,
 	.wake = on_wake,
+	.allowed = on_allowed,
 };
 
 void
@@ -215,6 +225,27 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 		(void)app_reload(app, &err);
 	if (sig == SIGTERM || sig == SIGINT)
 		app_shutdown(app, (int)sig);
+}
+
+bool
+app_firewall(void *ctx, bool repair, void (*done)(void *client, int result),
+    void *client, struct errbuf *err)
+{
+	struct app *app = ctx;
+
+	if (app->firewall != NULL)
+		return firewall_ask(app->firewall, repair, done, client, err);
+	errbuf_set(err, "no firewall is configured");
+	return false;
+}
+
+void
+app_firewall_forget(void *ctx, void *client)
+{
+	struct app *app = ctx;
+
+	if (app->firewall != NULL)
+		firewall_forget(app->firewall, client);
 }
 
 struct status_parts

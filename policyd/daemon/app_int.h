@@ -60,6 +60,10 @@ struct http *app_make_http(
     struct app *, const struct conf *, struct http *old, struct errbuf *);
 struct status_parts app_parts(const struct app *);
 void app_status(void *ctx, struct control_client *);
+/* Hooks of control: firewall_ask() and firewall_forget(). */
+bool app_firewall(void *ctx, bool repair,
+    void (*done)(void *client, int result), void *client, struct errbuf *);
+void app_firewall_forget(void *ctx, void *client);
 /* Called by logs and state. */
 void app_on_progress(void *ctx);
 void app_on_before_state(void *ctx);

@@ -103,7 +103,8 @@ open_listeners(struct app *app, struct errbuf *err)
 static int
 open_control(struct app *app, struct errbuf *err)
 {
-	static const struct control_hooks hooks = { app_status, app_reload };
+	static const struct control_hooks hooks = { app_status, app_reload,
+		app_firewall, app_firewall_forget };
 	const struct conf *conf = app->conf;
 	char *path, *owner;
 	uid_t uid;
@@ -175,8 +176,8 @@ separate_privileges(struct app *app, struct errbuf *err)
 {
 	const struct conf *conf = app->conf;
 
-	app->firewall =
-	    firewall_create(app->loop, app->engine, conf, app_uses_stderr(app), err);
+	app->firewall = firewall_create(app->loop, app->engine, app->store,
+	    conf, app_uses_stderr(app), err);
 	if (app->firewall == NULL && err->text[0] != '\0')
 		return -1;
 	if (geteuid() == 0 && conf->user[0] != '\0' && conf->n_logs > 0 &&

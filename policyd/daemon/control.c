@@ -152,8 +152,9 @@ control_tick(void *arg)
 			continue;
 		if (now >= c->deadline)
 			control_answer(c, "error",
-			    "the store did not answer within %.0f s",
-			    CONTROL_TIMEOUT);
+			    "the %s did not answer within %.0f s",
+			    c->firewall ? "firewall" : "store",
+			    c->firewall ? CONTROL_FIREWALL : CONTROL_TIMEOUT);
 		else
 			pending = true;
 	}
@@ -369,6 +370,8 @@ control_closed(void *ctx, struct conn *conn, const char *reason)
 		s->n_watching--;
 		s->n_offences -= c->offences;
 	}
+	if (c->firewall)
+		s->hooks->firewall_forget(s->ctx, c);
 	for (p = &s->clients; *p != c; p = &(*p)->next)
 		;
 	*p = c->next;

@@ -32,7 +32,8 @@ struct control;
 struct control_client;
 struct loop;
 
-#define CONTROL_TIMEOUT 5.0 /* seconds for the store to answer */
+#define CONTROL_TIMEOUT 5.0   /* seconds for the store to answer */
+#define CONTROL_FIREWALL 90.0 /* seconds for the firewall's tools */
 #define CONTROL_CLIENTS_MAX 64
 
 struct control_hooks {
@@ -43,6 +44,12 @@ struct control_hooks {
 	/* Reads the configuration again. -1 and the reason if the old one was
 	 * kept. It calls control_reconfigure() itself. */
 	int (*reload)(void *ctx, struct errbuf *);
+	/* As firewall_ask() and firewall_forget(), where the client is the
+	 * context. */
+	bool (*firewall)(void *ctx, bool repair,
+	    void (*done)(void *client, int result), void *client,
+	    struct errbuf *);
+	void (*firewall_forget)(void *ctx, void *client);
 };
 
 /* All arguments are borrowed; `conf` until the next control_reconfigure(). */

@@ -69,6 +69,7 @@ struct control_client {
 	/* pending */
 	uint64_t ticket;
 	double deadline;  /* monotonic */
+	bool firewall;	  /* waits for it, not for the store */
 	struct addr addr; /* what was asked for */
 	struct addr scope;
 	struct score_info info;
@@ -127,6 +128,10 @@ void control_allow_add(struct control_client *, const struct record *);
 void control_allow_del(struct control_client *, const struct record *);
 void control_allow_finish(
     struct control_client *, enum store_result, const char *);
+
+/* control_firewall.c */
+void control_firewall_check(struct control_client *, const struct record *);
+void control_firewall_repair(struct control_client *, const struct record *);
 
 /* control_events.c */
 void control_start_watching(struct control_client *, bool offences);

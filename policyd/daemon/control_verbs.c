@@ -339,6 +339,10 @@ static const struct control_verb control_verbs[] = {
 	    "events as they happen; offences" },
 	{ "reload", 0, 0, true, control_reload, NULL, NULL, NULL,
 	    "read the configuration again" },
+	{ "firewall-check", 0, 0, true, control_firewall_check, NULL, NULL,
+	    NULL, "are the firewall's rules and sets all there?" },
+	{ "firewall-repair", 0, 0, true, control_firewall_repair, NULL, NULL,
+	    NULL, "make what is missing of them" },
 	{ "help", 0, 0, false, control_help, NULL, NULL, NULL,
 	    "these commands" },
 };

@@ -6,16 +6,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/core/syscalls.h"
 #include "lib/core/xalloc.h"
-
-#include <stdlib.h>
 
 int
 identity_parse(
@@ -50,6 +52,21 @@ identity_parse(
 	return rc;
 }
 
+/* Also those that a service manager or container may have passed on. */
+static int
+identity_drop_capabilities(struct errbuf *err)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2];
+
+	memset(none, 0, sizeof(none));
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (syscall(SYS_capset, &head, none) != 0)
+		return errbuf_set(err, "capabilities: %s", strerror(errno));
+	return 0;
+}
+
 int
 identity_become(const char *user, struct errbuf *err)
 {
@@ -69,7 +86,11 @@ identity_become(const char *user, struct errbuf *err)
 	if (uid != 0 && setuid(0) == 0)
 		return errbuf_set(
 		    err, "root came back after becoming '%s'", user);
-	return 0;
+#ifdef SYSCALLS_SANITIZED
+	/* LeakSanitizer traces its own process. */
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+#endif
+	return identity_drop_capabilities(err);
 }
 
 static bool
@@ -94,12 +115,14 @@ identity_directory(const char *path, const char *user, struct errbuf *err)
 	uid_t uid;
 	gid_t gid;
 
-	if (mkdir(path, 0750) != 0 && errno != EEXIST)
+	bool made = mkdir(path, 0750) == 0;
+
+	if (!made && errno != EEXIST)
 		return errbuf_set(err, "%s: %s", path, strerror(errno));
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
 		return errbuf_set(err, "%s: not a directory", path);
 	if (user[0] == '\0' || geteuid() != 0 || st.st_uid != 0 ||
-	    !is_empty(path))
+	    (!made && !is_empty(path)))
 		return 0;
 	if (identity_parse(user, &uid, &gid, err) != 0)
 		return -1;

@@ -12,7 +12,8 @@
  * user without a group stands for his own group too. */
 int identity_parse(const char *owner, uid_t *uid_r, gid_t *gid_r,
     struct errbuf *);
-/* Becomes `user` for good, with his groups. No way back is left. */
+/* Becomes `user` for good, with his groups and no capability. No way back is
+ * left. */
 int identity_become(const char *user, struct errbuf *);
 /* Creates a directory (one level) for `user` if it is missing; "" = as we
  * are. One that exists is given to him if root owns it and it is empty: made

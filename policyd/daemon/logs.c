@@ -249,7 +249,8 @@ one_replay(struct one *one)
 	journal_destroy(&one->journal);
 	one_follow(one,
 	    &(struct tail_options){ .path = one->path,
-		.pos = source_position(one->src) });
+		.pos = source_position(one->src),
+		.open = one_open });
 }
 
 static void

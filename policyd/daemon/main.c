@@ -12,6 +12,7 @@
 #include "lib/core/conf.h"
 #include "lib/core/log.h"
 #include "lib/core/names.h"
+#include "lib/core/preflight.h"
 #include "lib/io/activation.h"
 #include "policyd/daemon/app.h"
 #include "policyd/daemon/logs.h"
@@ -145,7 +146,8 @@ main(int argc, char **argv)
 	free(path);
 	if (ao.conf == NULL)
 		log_fatal("%s", err.text);
-	if (logs_check(ao.conf, &err) != 0)
+	if (logs_check(ao.conf, &err) != 0 ||
+	    preflight_check(ao.conf, &err) != 0)
 		log_fatal("%s", err.text);
 	if (o.test) {
 		conf_destroy(&ao.conf);

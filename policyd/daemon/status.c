@@ -150,6 +150,7 @@ status_firewall(const struct status_parts *p, struct control_client *client)
 	record_num(r, "pending", (double)fs.pending);
 	record_num(r, "sent", (double)fs.sent);
 	record_num(r, "refused", (double)fs.refused);
+	record_num(r, "full", (double)fs.full);
 	record_num(r, "repairs", (double)fs.repairs);
 	record_num(r, "errors", (double)fs.errors);
 	if (fs.error[0] != '\0')

@@ -2,41 +2,30 @@
  * fw_command: any program, once for each entry, by argument templates from the
  * configuration. {address}, {family} (4 or 6) and {ttl} (seconds) are replaced
  * inside arguments; nothing is ever split into words. The program's rules are
- * its own business: there is nothing to check, and what it was told to add is
- * remembered here, so that a sync and the end of a ttl can delete it.
+ * its own business: there is nothing to check.
+ *
+ * A program that is told the ttl is trusted to end by itself what it adds.
+ * Else entries are deleted when their time is over, and when the daemon ends,
+ * in whatever way.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/core/log.h"
-#include "lib/core/xalloc.h"
 #include "policyd/priv/fw.h"
+#include "policyd/priv/priv.h"
 #include "policyd/priv/tool.h"
 
 #define ARGS_MAX 64
 #define ARG_LEN 256
 
-struct added {
-	struct addr addr;
-	time_t until;
-	bool keep; /* in the sync under way */
-};
-
-static struct added *added;
-static size_t n_added;
-
-static int
-command_tools(const struct conf *conf, struct errbuf *err)
+static bool
+command_expires(const struct conf *conf)
 {
-	if (!tool_exists(conf->firewall.add[0]) ||
-	    !tool_exists(conf->firewall.del[0]))
-		return errbuf_set(err, "firewall backend \"command\": %s: no "
-				       "such program",
-		    tool_exists(conf->firewall.add[0]) ? conf->firewall.del[0]
-						       : conf->firewall.add[0]);
-	return 0;
+	for (const char *const *p = conf->firewall.add; *p != NULL; p++)
+		if (strstr(*p, "{ttl}") != NULL)
+			return true;
+	return false;
 }
 
 static bool
@@ -72,7 +61,7 @@ expand(const char *tmpl, const char *address, int family, uint32_t ttl,
 }
 
 static bool
-run_one(const char *const *tmpl, const struct addr *a, uint32_t ttl)
+run_one(const char *const *tmpl, const struct addr *a, uint32_t ttl, bool quiet)
 {
 	char text[ARGS_MAX][ARG_LEN], address[ADDR_STRLEN];
 	const char *argv[ARGS_MAX + 1];
@@ -88,107 +77,57 @@ run_one(const char *const *tmpl, const struct addr *a, uint32_t ttl)
 		argv[n] = text[n];
 	}
 	argv[n] = NULL;
-	return tool_run(argv, NULL, false);
-}
-
-static struct added *
-added_find(const struct addr *a)
-{
-	for (size_t i = 0; i < n_added; i++)
-		if (addr_equal(&added[i].addr, a))
-			return &added[i];
-	return NULL;
-}
-
-static bool
-delete_one(const struct conf *conf, struct added *one)
-{
-	struct addr a = one->addr;
-
-	*one = added[--n_added];
-	return run_one(conf->firewall.del, &a, 0);
+	return tool_run(argv, NULL, quiet);
 }
 
 static bool
 change_one(const struct conf *conf, const struct fw_entry *e)
 {
-	struct added *one = added_find(&e->addr);
-
 	if (e->ttl == 0)
-		return one == NULL || delete_one(conf, one);
-	if (one == NULL) {
-		if (!run_one(conf->firewall.add, &e->addr, e->ttl))
-			return false;
-		added = x_reallocarray(added, n_added + 1, sizeof(*added));
-		one = &added[n_added++];
-		one->addr = e->addr;
-	}
-	one->until = time(NULL) + (time_t)e->ttl;
-	one->keep = true;
-	return true;
-}
-
-/* The program may not know of time. */
-static bool
-command_check(const struct conf *conf)
-{
-	time_t now = time(NULL);
-
-	for (size_t i = n_added; i-- > 0;)
-		if (added[i].until <= now)
-			(void)delete_one(conf, &added[i]);
-	return true;
+		return !e->known ||
+		    run_one(conf->firewall.del, &e->addr, 0, false);
+	if (e->same || (e->known && !command_expires(conf)))
+		return true; /* the latter is there until we delete it */
+	/* A new time for it: the program may know only the old one. */
+	if (e->known)
+		(void)run_one(conf->firewall.del, &e->addr, 0, true);
+	return run_one(conf->firewall.add, &e->addr, e->ttl, false);
 }
 
 static bool
-command_change(const struct conf *conf, const struct fw_entry *e, size_t n)
+command_change(const struct conf *conf, struct fw_entry *e, size_t n)
 {
 	bool good = true;
 
-	for (size_t i = 0; i < n; i++)
-		good &= change_one(conf, &e[i]);
+	for (size_t i = 0; i < n; i++) {
+		/* Nothing more is begun for a daemon that has gone. */
+		e[i].failed = (e[i].ttl > 0 && priv_is_over()) ||
+		    !change_one(conf, &e[i]);
+		good &= !e[i].failed;
+	}
 	return good;
 }
 
 static bool
-command_sync(const struct conf *conf, const struct fw_entry *e, size_t n)
-{
-	bool good;
-
-	for (size_t i = 0; i < n_added; i++)
-		added[i].keep = false;
-	good = command_change(conf, e, n);
-	for (size_t i = n_added; i-- > 0;)
-		if (!added[i].keep)
-			good &= delete_one(conf, &added[i]);
-	return good;
-}
-
-static bool
-command_repair(const struct conf *conf)
+command_check(const struct conf *conf)
 {
 	(void)conf;
 	return true;
 }
 
 static bool
-command_remove(const struct conf *conf)
+command_holds(const struct conf *conf, const struct fw_entry *e, size_t n)
 {
-	bool good = true;
-
-	while (n_added > 0)
-		good &= delete_one(conf, &added[n_added - 1]);
-	free(added);
-	added = NULL;
-	return good;
+	(void)conf;
+	(void)e;
+	(void)n;
+	return true;
 }
 
 const struct fw_ops fw_command = {
-	.name = "command",
-	.tools = command_tools,
+	.expires = command_expires,
 	.check = command_check,
-	.repair = command_repair,
+	.holds = command_holds,
+	.repair = command_check,
 	.change = command_change,
-	.sync = command_sync,
-	.remove = command_remove,
 };

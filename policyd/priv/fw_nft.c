@@ -1,294 +1,347 @@
 /*
  * fw_nft: one nftables table of ours, every change one transaction.
  *
- * Hosts, and IPv4 and IPv6 prefixes of the lengths under which clients are
- * scored, are in hash sets (the latter matched with a mask): 100,000 of them go
- * in within a fraction of a second. Prefixes of other lengths, set by hand and
- * few, are in interval sets, which are slower and refuse overlaps: they go in
- * one by one, so that one that is refused does not take the others with it.
+ * A set for each family and prefix length that occurs, matched with the
+ * length's mask: hash sets, into which 100,000 entries go in a fraction of a
+ * second, and in which prefixes may overlap (interval sets refuse that). The
+ * lengths under which clients are scored always have theirs; others appear
+ * with the first prefix set by hand.
+ *
+ * A sync makes the whole table anew within one transaction, so it does not
+ * matter what was there, and nobody slips through. How the table then looks is
+ * remembered: a check compares.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "lib/core/log.h"
+#include "lib/core/xalloc.h"
 #include "policyd/priv/fw.h"
 #include "policyd/priv/tool.h"
 
 static const char *const apply[] = { "nft", "-f", "-", NULL };
 
-static const char *const sets[] = { "host4", "host6", "prefix4", "prefix6",
-	"net4", "net6" };
-#define N_SETS 6
-#define SET_NET4 4 /* from here on: interval sets */
+/* For each family, a bit of which lengths there are sets. */
+static bool lengths[2][129];
+static char *expected; /* the listing without elements; NULL: no table */
 
-static int
-nft_tools(const struct conf *conf, struct errbuf *err)
+static bool
+nft_expires(const struct conf *conf)
 {
 	(void)conf;
-	if (!tool_exists("nft"))
-		return errbuf_set(err, "firewall backend \"nftables\": nft is "
-				       "not installed");
-	return 0;
+	return true;
 }
 
-/* The set that an address or prefix belongs into. */
-static int
-set_of(const struct conf *conf, const struct addr *a)
+/* A list of statements, elements of one set joined to one of them. */
+struct script {
+	struct tool_text text;
+	const char *name; /* of the table */
+	int family;	  /* of the list that is open; -1: none */
+	unsigned len;
+	unsigned n; /* elements in it */
+};
+
+static void
+script_begin(struct script *s, const struct conf *conf)
 {
-	bool v4 = addr_is_v4(a);
-	unsigned len = addr_prefix_len(a);
-
-	if (addr_is_host(a))
-		return v4 ? 0 : 1;
-	if (len == (v4 ? conf->ipv4_prefix : conf->ipv6_prefix))
-		return v4 ? 2 : 3;
-	return v4 ? 4 : 5;
+	memset(s, 0, sizeof(*s));
+	s->name = conf->firewall.name;
+	s->family = -1;
 }
 
-/* An address of a set: without its length, where the set implies it. */
-static const char *
-element(int set, const struct addr *a, char buf[ADDR_STRLEN])
+static void
+script_close_list(struct script *s)
+{
+	if (s->family >= 0)
+		tool_printf(&s->text, " }\n");
+	s->family = -1;
+}
+
+/* Without its length, which the set implies. */
+static char *
+element(const struct addr *a, char buf[ADDR_STRLEN])
 {
 	addr_format(a, buf);
-	if (set < SET_NET4)
-		buf[strcspn(buf, "/")] = '\0';
+	buf[strcspn(buf, "/")] = '\0';
 	return buf;
 }
 
-/* The netmask of a scoring prefix as text. */
 static void
-mask_text(bool v4, unsigned len, char buf[ADDR_STRLEN])
+script_add(struct script *s, const struct addr *a, uint32_t ttl)
+{
+	int family = addr_is_v4(a) ? 0 : 1;
+	unsigned len = addr_prefix_len(a);
+	char addr[ADDR_STRLEN];
+
+	if (s->family != family || s->len != len || s->n >= 10000) {
+		script_close_list(s);
+		tool_printf(&s->text, "add element inet %s v%d_%u {", s->name,
+		    family ? 6 : 4, len);
+		s->family = family;
+		s->len = len;
+		s->n = 0;
+	}
+	/* Lines of a readable length. */
+	tool_printf(&s->text, "%s%s%s timeout %us", s->n > 0 ? "," : "",
+	    s->n % 64 == 63 ? "\n" : " ", element(a, addr), ttl);
+	s->n++;
+}
+
+/* What cannot fail: only what is there can be deleted. */
+static void
+script_delete(struct script *s, const struct addr *a)
+{
+	char addr[ADDR_STRLEN];
+	int v = addr_is_v4(a) ? 4 : 6;
+	unsigned len = addr_prefix_len(a);
+
+	script_close_list(s);
+	element(a, addr);
+	tool_printf(&s->text,
+	    "add element inet %s v%d_%u { %s timeout 1h }\n"
+	    "delete element inet %s v%d_%u { %s }\n",
+	    s->name, v, len, addr, s->name, v, len, addr);
+}
+
+static bool
+script_run(struct script *s)
+{
+	bool good;
+
+	script_close_list(s);
+	good = s->text.len == 0 || tool_run(apply, &s->text, false);
+	tool_free(&s->text);
+	return good;
+}
+
+/* The netmask of a length as text. */
+static char *
+mask_text(bool v6, unsigned len, char buf[ADDR_STRLEN])
 {
 	uint8_t bytes[16];
 
 	memset(bytes, 0, sizeof(bytes));
 	for (unsigned i = 0; i < len; i++)
 		bytes[i / 8] |= (uint8_t)(0x80 >> (i % 8));
-	inet_ntop(v4 ? AF_INET : AF_INET6, bytes, buf, ADDR_STRLEN);
+	inet_ntop(v6 ? AF_INET6 : AF_INET, bytes, buf, ADDR_STRLEN);
+	return buf;
 }
 
 static void
 print_sets(struct tool_text *t, const struct conf *conf)
 {
-	for (int s = 0; s < N_SETS; s++)
-		tool_printf(t, "\tset %s { type %s; flags %s; size %llu; }\n",
-		    sets[s], s % 2 ? "ipv6_addr" : "ipv4_addr",
-		    s < SET_NET4 ? "timeout" : "interval,timeout",
-		    (unsigned long long)conf->firewall.max_entries);
+	for (int v6 = 0; v6 < 2; v6++)
+		for (unsigned len = 0; len <= 128; len++)
+			if (lengths[v6][len])
+				tool_printf(t, "\tset v%d_%u { type %s; flags "
+					       "timeout; size %llu; }\n",
+				    v6 ? 6 : 4, len,
+				    v6 ? "ipv6_addr" : "ipv4_addr",
+				    (unsigned long long)
+					conf->firewall.max_entries);
 }
 
 static void
 print_chains(struct tool_text *t, const struct conf *conf)
 {
-	const char *verdict = conf->firewall.reset ? "reject with tcp reset"
-						   : "drop";
+	const char *const *p = conf->firewall.ports;
+	const char *const *pr = conf->firewall.protocols;
 	char mask[ADDR_STRLEN];
 
-	tool_printf(t, "\tchain offenders {\n");
-	for (int v6 = 0; v6 < 2; v6++) {
-		const char *ip = v6 ? "ip6" : "ip";
-		unsigned len = v6 ? conf->ipv6_prefix : conf->ipv4_prefix;
+	tool_printf(t, "\tchain refuse {\n%s\t\tdrop\n\t}\n"
+		       "\tchain offenders {\n",
+	    conf->firewall.reset
+		? "\t\tmeta l4proto tcp reject with tcp reset\n"
+		: "");
+	for (int v6 = 0; v6 < 2; v6++)
+		for (unsigned len = 0; len <= 128; len++) {
+			bool host = len == (v6 ? 128 : 32);
 
-		mask_text(!v6, len, mask);
-		tool_printf(t, "\t\t%s saddr @%s %s\n", ip, sets[v6], verdict);
-		tool_printf(t, "\t\t%s saddr & %s @%s %s\n", ip, mask,
-		    sets[2 + v6], verdict);
-		tool_printf(t, "\t\t%s saddr @%s %s\n", ip, sets[4 + v6],
-		    verdict);
-	}
+			if (lengths[v6][len])
+				tool_printf(t, "\t\t%s saddr %s%s @v%d_%u goto "
+					       "refuse\n",
+				    v6 ? "ip6" : "ip", host ? "" : "& ",
+				    host ? "" : mask_text(v6, len, mask),
+				    v6 ? 6 : 4, len);
+		}
 	tool_printf(t, "\t}\n\tchain input {\n\t\ttype filter hook input "
 		       "priority filter - 10; policy accept;\n");
-	for (const char *const *pr = conf->firewall.protocols; *pr != NULL;
-	     pr++) {
+	for (; *pr != NULL; pr++) {
 		tool_printf(t, "\t\t%s dport { ", *pr);
-		for (const char *const *p = conf->firewall.ports; *p != NULL;
-		     p++)
-			tool_printf(t, "%s%s", p == conf->firewall.ports ? ""
-									 : ", ",
-			    *p);
+		for (p = conf->firewall.ports; *p != NULL; p++)
+			tool_printf(t, "%s%s",
+			    p == conf->firewall.ports ? "" : ", ", *p);
 		tool_printf(t, " } jump offenders\n");
 	}
 	tool_printf(t, "\t}\n");
 }
 
-static bool
-nft_apply(struct tool_text *t, bool quiet)
-{
-	bool good = t->len == 0 || tool_run(apply, t, quiet);
-
-	tool_free(t);
-	return good;
-}
-
-/* Sets are kept if they are there; chains are filled anew, so that there is
- * one rule for each set whatever was there before. */
 static void
-print_table(struct tool_text *t, const struct conf *conf)
+print_table(struct script *s, const struct conf *conf)
 {
-	const char *name = conf->firewall.name;
-
-	tool_printf(t, "add table inet %s\nadd chain inet %s offenders\n"
-		       "add chain inet %s input { type filter hook input "
-		       "priority filter - 10; policy accept; }\n"
-		       "flush chain inet %s input\n"
-		       "flush chain inet %s offenders\ntable inet %s {\n",
-	    name, name, name, name, name, name);
-	print_sets(t, conf);
-	print_chains(t, conf);
-	tool_printf(t, "}\n");
+	tool_printf(&s->text, "table inet %s {\n", s->name);
+	print_sets(&s->text, conf);
+	print_chains(&s->text, conf);
+	tool_printf(&s->text, "}\n");
 }
 
+/* Sets for these lengths, too; true if there is a new one. */
 static bool
-nft_repair(const struct conf *conf)
+lengths_add(const struct fw_entry *e, size_t n)
 {
-	struct tool_text t = { NULL, 0, 0 };
+	bool new = false;
 
-	print_table(&t, conf);
-	if (nft_apply(&t, true))
-		return true;
-	/* Sets of another form, from another configuration. */
-	tool_printf(&t, "add table inet %s\ndelete table inet %s\n",
-	    conf->firewall.name, conf->firewall.name);
-	print_table(&t, conf);
-	return nft_apply(&t, false);
+	for (size_t i = 0; i < n; i++) {
+		bool *there = &lengths[addr_is_v4(&e[i].addr) ? 0 : 1]
+				      [addr_prefix_len(&e[i].addr)];
+
+		new |= !*there;
+		*there = true;
+	}
+	return new;
 }
 
-static unsigned
-count_of(const char *text, const char *what)
+static void
+lengths_begin(const struct conf *conf)
 {
-	unsigned n = 0;
+	memset(lengths, 0, sizeof(lengths));
+	lengths[0][32] = lengths[1][128] = true;
+	lengths[0][conf->ipv4_prefix] = true;
+	lengths[1][conf->ipv6_prefix] = true;
+}
 
-	while ((text = strstr(text, what)) != NULL) {
-		n++;
-		text += strlen(what);
+/* How the table looks, without elements and comments; the caller frees it. */
+static char *
+listing(const struct conf *conf)
+{
+	const char *const argv[] = { "nft", "-t", "list", "table", "inet",
+		conf->firewall.name, NULL };
+	struct tool_text t = { NULL, 0, 0 };
+	char *to;
+
+	if (!tool_output(argv, &t)) {
+		tool_free(&t);
+		return NULL;
 	}
-	return n;
+	to = t.buf;
+	for (const char *from = t.buf; *from != '\0';) {
+		if (*from == '#')
+			from += strcspn(from, "\n");
+		else
+			*to++ = *from++;
+	}
+	*to = '\0';
+	return t.buf;
+}
+
+static void
+expect(const struct conf *conf)
+{
+	free(expected);
+	expected = listing(conf);
 }
 
 static bool
 nft_check(const struct conf *conf)
 {
-	const char *const argv[] = { "nft", "-t", "list", "table", "inet",
-		conf->firewall.name, NULL };
-	char text[8192], what[32];
-	unsigned protocols = 0;
+	char *now = listing(conf);
+	bool same = now != NULL && expected != NULL &&
+	    strcmp(now, expected) == 0;
 
-	if (!tool_output(argv, text, sizeof(text)))
-		return false;
-	for (int s = 0; s < N_SETS; s++) {
-		snprintf(what, sizeof(what), "set %s {", sets[s]);
-		if (count_of(text, what) != 1)
-			return false;
-		snprintf(what, sizeof(what), "@%s ", sets[s]);
-		if (count_of(text, what) != 1)
-			return false;
-	}
-	while (conf->firewall.protocols[protocols] != NULL)
-		protocols++;
-	return count_of(text, "jump offenders") == protocols &&
-	    count_of(text, "hook input") == 1;
-}
-
-/* A new ttl needs the old element away, which must be there to be deleted;
- * all in one transaction, so nobody slips through. */
-static void
-print_entry(struct tool_text *t, const struct conf *conf,
-    const struct fw_entry *e)
-{
-	const char *name = conf->firewall.name;
-	int s = set_of(conf, &e->addr);
-	char addr[ADDR_STRLEN];
-
-	element(s, &e->addr, addr);
-	tool_printf(t, "add element inet %s %s { %s timeout 1h }\n"
-		       "delete element inet %s %s { %s }\n",
-	    name, sets[s], addr, name, sets[s], addr);
-	if (e->ttl > 0)
-		tool_printf(t, "add element inet %s %s { %s timeout %us }\n",
-		    name, sets[s], addr, e->ttl);
-}
-
-/* Entries of interval sets, each by itself. */
-static void
-change_nets(const struct conf *conf, const struct fw_entry *e, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct tool_text t = { NULL, 0, 0 };
-		char addr[ADDR_STRLEN];
-
-		if (set_of(conf, &e[i].addr) < SET_NET4)
-			continue;
-		print_entry(&t, conf, &e[i]);
-		if (!nft_apply(&t, true))
-			log_warning("%s: not %s: it overlaps another prefix",
-			    addr_format(&e[i].addr, addr),
-			    e[i].ttl > 0 ? "added" : "deleted");
-	}
+	free(now);
+	return same;
 }
 
 static bool
-nft_change(const struct conf *conf, const struct fw_entry *e, size_t n)
+nft_holds(const struct conf *conf, const struct fw_entry *e, size_t n)
 {
 	struct tool_text t = { NULL, 0, 0 };
+	bool good;
 
-	for (size_t i = 0; i < n; i++)
-		if (set_of(conf, &e[i].addr) < SET_NET4)
-			print_entry(&t, conf, &e[i]);
-	if (!nft_apply(&t, false))
-		return false;
-	change_nets(conf, e, n);
+	for (size_t i = 0; i < n; i++) {
+		char addr[ADDR_STRLEN];
+
+		tool_printf(&t, "get element inet %s v%d_%u { %s }\n",
+		    conf->firewall.name, addr_is_v4(&e[i].addr) ? 4 : 6,
+		    addr_prefix_len(&e[i].addr), element(&e[i].addr, addr));
+	}
+	good = tool_run(apply, &t, true);
+	tool_free(&t);
+	return good;
+}
+
+/* The sync does it all. */
+static bool
+nft_repair(const struct conf *conf)
+{
+	(void)conf;
 	return true;
+}
+
+static bool
+nft_change(const struct conf *conf, struct fw_entry *e, size_t n)
+{
+	struct script s;
+	bool new = lengths_add(e, n), good;
+
+	script_begin(&s, conf);
+	if (new) {
+		tool_printf(&s.text, "flush chain inet %s input\n"
+				     "flush chain inet %s offenders\n"
+				     "flush chain inet %s refuse\n",
+		    s.name, s.name, s.name);
+		print_table(&s, conf);
+	}
+	/* A new ttl needs the old element away. */
+	for (size_t i = 0; i < n; i++)
+		if (e[i].known || e[i].ttl == 0)
+			script_delete(&s, &e[i].addr);
+	for (size_t i = 0; i < n; i++)
+		if (e[i].ttl > 0)
+			script_add(&s, &e[i].addr, e[i].ttl);
+	good = script_run(&s);
+	if (good && new)
+		expect(conf);
+	return good;
 }
 
 static bool
 nft_sync(const struct conf *conf, const struct fw_entry *e, size_t n)
 {
-	const char *name = conf->firewall.name;
-	struct tool_text t = { NULL, 0, 0 };
-	int open = -1;
+	struct script s;
 
-	for (int s = 0; s < N_SETS; s++)
-		tool_printf(&t, "flush set inet %s %s\n", name, sets[s]);
-	for (size_t i = 0; i < n; i++) {
-		int s = set_of(conf, &e[i].addr);
-		char addr[ADDR_STRLEN];
-
-		if (s >= SET_NET4)
-			continue;
-		if (s != open) {
-			tool_printf(&t, "%sadd element inet %s %s {",
-			    open >= 0 ? " }\n" : "", name, sets[s]);
-			open = s;
-		} else {
-			tool_printf(&t, ",");
-		}
-		/* Lines of a readable length. */
-		tool_printf(&t, "%s%s timeout %us", i % 64 == 0 ? "\n" : " ",
-		    element(s, &e[i].addr, addr), e[i].ttl);
-	}
-	if (open >= 0)
-		tool_printf(&t, " }\n");
-	if (!nft_apply(&t, false))
+	lengths_begin(conf);
+	(void)lengths_add(e, n);
+	script_begin(&s, conf);
+	tool_printf(&s.text, "add table inet %s\ndelete table inet %s\n",
+	    s.name, s.name);
+	print_table(&s, conf);
+	for (size_t i = 0; i < n; i++)
+		script_add(&s, &e[i].addr, e[i].ttl);
+	if (!script_run(&s))
 		return false;
-	change_nets(conf, e, n);
+	expect(conf);
 	return true;
 }
 
 static bool
 nft_remove(const struct conf *conf)
 {
-	struct tool_text t = { NULL, 0, 0 };
+	struct script s;
 
-	tool_printf(&t, "add table inet %s\ndelete table inet %s\n",
-	    conf->firewall.name, conf->firewall.name);
-	return nft_apply(&t, false);
+	free(expected);
+	expected = NULL;
+	script_begin(&s, conf);
+	tool_printf(&s.text, "add table inet %s\ndelete table inet %s\n",
+	    s.name, s.name);
+	return script_run(&s);
 }
 
 const struct fw_ops fw_nft = {
-	.name = "nftables",
-	.tools = nft_tools,
+	.expires = nft_expires,
 	.check = nft_check,
+	.holds = nft_holds,
 	.repair = nft_repair,
 	.change = nft_change,
 	.sync = nft_sync,

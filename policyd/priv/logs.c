@@ -2,15 +2,20 @@
  * logs: opens configured logs for the daemon, which may not read them itself.
  *
  * The daemon names a log by its number, and a rotated file of it by device and
- * inode: that file must lie in the log's own directory, its name must begin
- * with the log's, and it must be a regular file. So nothing else can be had,
+ * inode. Such a file must be where rotation puts it: in the log's directory
+ * (that of the link, or of the file it points to), named as the log with a
+ * number, a date, "old" or "bak" behind it, or as the link's target with other
+ * digits. It must be a regular file with one name. So nothing else can be had,
  * whatever number is sent.
+ *
+ * The log itself may be a symbolic link if that is root's: in a directory that
+ * others can write, they could make one to any file.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <libgen.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,40 +43,102 @@ open_regular(int dir, const char *name, int flags)
 }
 
 static bool
-is_file(int fd, uint64_t dev, uint64_t inode)
+is_digit(char c)
 {
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && st.st_ino == inode && st.st_dev == dev;
+	return c >= '0' && c <= '9';
 }
 
-/* The rotated file of `path` with this inode. */
-static int
-open_rotated(const char *path, uint64_t dev, uint64_t inode)
+/* mail.log.1, mail.log-20261231, mail.log.old of mail.log. */
+static bool
+is_rotation(const char *name, const char *base)
 {
-	char *copy = x_strdup(path);
+	size_t len = strlen(base);
+
+	if (strncmp(name, base, len) != 0 || name[len] == '\0' ||
+	    strchr(".-_", name[len]) == NULL)
+		return false;
+	name += len + 1;
+	return is_digit(*name) || strcmp(name, "old") == 0 ||
+	    strcmp(name, "bak") == 0;
+}
+
+/* mail-20261230.log, where the link now points to mail-20261231.log. */
+static bool
+is_namesake(const char *name, const char *base)
+{
+	size_t digits = 0;
+
+	for (; *name != '\0' && *base != '\0'; name++, base++) {
+		if (is_digit(*name) && is_digit(*base))
+			digits++;
+		else if (*name != *base)
+			return false;
+	}
+	return *name == '\0' && *base == '\0' && digits >= 6;
+}
+
+/* The file with this inode, if rotation may have put it beside `path`. */
+static int
+open_beside(const char *path, bool target, uint64_t dev, uint64_t ino)
+{
 	const char *base = strrchr(path, '/') + 1;
-	DIR *dir = opendir(dirname(copy));
+	char where[PATH_MAX];
 	const struct dirent *d;
+	DIR *dir;
 	int fd = -1;
 
-	free(copy);
-	if (dir == NULL)
-		return -1;
-	while (fd < 0 && (d = readdir(dir)) != NULL) {
-		if (d->d_ino != inode ||
-		    strncmp(d->d_name, base, strlen(base)) != 0)
+	memcpy(where, path, (size_t)(base - path));
+	where[base - path] = '\0';
+	dir = opendir(where);
+	while (dir != NULL && fd < 0 && (d = readdir(dir)) != NULL) {
+		struct stat st;
+
+		if (!is_rotation(d->d_name, base) &&
+		    !(target && is_namesake(d->d_name, base)))
+			continue;
+		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) !=
+			0 || st.st_ino != ino || st.st_dev != dev)
 			continue;
 		fd = open_regular(dirfd(dir), d->d_name, O_NOFOLLOW);
-		if (fd >= 0 && !is_file(fd, dev, inode)) {
+		if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_ino != ino ||
+				   st.st_dev != dev || st.st_nlink > 1)) {
 			close(fd);
 			fd = -1;
 		}
 	}
-	closedir(dir);
+	if (dir != NULL)
+		closedir(dir);
+	return fd;
+}
+
+static int
+open_rotated(const char *path, uint64_t dev, uint64_t ino)
+{
+	char real[PATH_MAX];
+	int fd = open_beside(path, false, dev, ino);
+
+	if (fd < 0 && realpath(path, real) != NULL && strcmp(real, path) != 0)
+		fd = open_beside(real, true, dev, ino);
 	if (fd < 0)
 		errno = ENOENT;
 	return fd;
+}
+
+static int
+open_current(const char *path)
+{
+	int fd = open_regular(AT_FDCWD, path, O_NOFOLLOW);
+	struct stat st;
+
+	if (fd >= 0 || errno != ELOOP)
+		return fd;
+	if (lstat(path, &st) != 0)
+		return -1;
+	if (st.st_uid != 0) {
+		errno = EPERM;
+		return -1;
+	}
+	return open_regular(AT_FDCWD, path, 0);
 }
 
 /* The file of a configured log that the daemon means: the log itself, or one
@@ -107,11 +174,12 @@ open_log(const struct conf *conf, const struct privmsg_request *req)
 	    : NULL;
 	int fd, error;
 
-	if (path == NULL) {
+	if (path == NULL || strlen(path) >= PATH_MAX) {
+		free(path);
 		errno = ESTALE;
 		return -1;
 	}
-	fd = req->inode == 0 ? open_regular(AT_FDCWD, path, 0)
+	fd = req->inode == 0 ? open_current(path)
 			     : open_rotated(path, req->dev, req->inode);
 	error = errno;
 	free(path);
@@ -125,17 +193,17 @@ priv_logs(struct conf **conf)
 	struct privmsg_request req;
 
 	while (priv_receive(&req)) {
-		int fd;
+		struct privmsg_reply reply = { .result = PRIVMSG_OFF };
+		int fd = -1;
 
-		if (priv_reload(&req, conf))
+		if (priv_reload(&req, conf, NULL))
 			continue;
-		if (req.op != PRIVMSG_OPEN_LOG) {
-			priv_reply(&req, PRIVMSG_OFF, 0, 0, -1);
-			continue;
+		if (req.op == PRIVMSG_OPEN_LOG) {
+			fd = open_log(*conf, &req);
+			reply.result = fd >= 0 ? PRIVMSG_OK : PRIVMSG_ERROR;
+			reply.error = fd >= 0 ? 0 : errno;
 		}
-		fd = open_log(*conf, &req);
-		priv_reply(&req, fd >= 0 ? PRIVMSG_OK : PRIVMSG_ERROR,
-		    fd >= 0 ? 0 : errno, 0, fd);
+		priv_reply(&req, &reply, fd);
 		if (fd >= 0)
 			close(fd);
 	}

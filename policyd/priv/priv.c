@@ -4,7 +4,9 @@
 #include "policyd/priv/priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +14,8 @@
 #include <unistd.h>
 
 #include "lib/core/log.h"
+#include "lib/core/names.h"
+#include "lib/core/preflight.h"
 #include "policyd/priv/sandbox.h"
 
 bool
@@ -34,26 +38,31 @@ priv_receive(struct privmsg_request *req)
 }
 
 bool
-priv_waiting(void)
+priv_waiting(int milliseconds)
 {
 	struct pollfd p = { .fd = PRIV_FD, .events = POLLIN };
 
-	return poll(&p, 1, PRIV_COMPANY) > 0;
+	return poll(&p, 1, milliseconds) > 0;
 }
 
-void
-priv_reply(const struct privmsg_request *req, enum privmsg_result result,
-    int error, unsigned count, int fd)
+bool
+priv_is_over(void)
 {
-	struct privmsg_reply reply = { .magic = PRIVMSG_MAGIC, .op = req->op,
-		.seq = req->seq, .result = result, .error = error,
-		.count = count };
-	struct iovec iov = { &reply, sizeof(reply) };
+	struct pollfd p = { .fd = PRIV_FD };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+static bool
+priv_send(const void *buf, size_t len, int fd)
+{
+	struct iovec iov = { (void *)(uintptr_t)buf, len };
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} control;
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
 
 	if (fd >= 0) {
 		struct cmsghdr *c;
@@ -67,13 +76,28 @@ priv_reply(const struct privmsg_request *req, enum privmsg_result result,
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &fd, sizeof(int));
 	}
-	while (sendmsg(PRIV_FD, &msg, MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
+	do
+		n = sendmsg(PRIV_FD, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)len;
+}
+
+void
+priv_reply(const struct privmsg_request *req, struct privmsg_reply *reply,
+    int fd)
+{
+	reply->magic = PRIVMSG_MAGIC;
+	reply->op = req->op;
+	reply->seq = req->seq;
+	/* If it cannot be sent, the daemon is gone: the next read says so. */
+	(void)priv_send(reply, sizeof(*reply), fd);
 }
 
 bool
-priv_reload(const struct privmsg_request *req, struct conf **conf)
+priv_reload(const struct privmsg_request *req, struct conf **conf,
+    const struct conf *keep)
 {
+	struct privmsg_reply reply = { .result = PRIVMSG_OK };
 	struct errbuf err;
 	struct conf *new;
 
@@ -82,12 +106,13 @@ priv_reload(const struct privmsg_request *req, struct conf **conf)
 	new = conf_read_trusted((*conf)->file, &err);
 	if (new == NULL) {
 		log_error("configuration not reloaded: %s", err.text);
-		priv_reply(req, PRIVMSG_ERROR, 0, 0, -1);
-		return true;
+		reply.result = PRIVMSG_ERROR;
+	} else {
+		if (*conf != keep)
+			conf_destroy(conf);
+		*conf = new;
 	}
-	conf_destroy(conf);
-	*conf = new;
-	priv_reply(req, PRIVMSG_OK, 0, 0, -1);
+	priv_reply(req, &reply, -1);
 	return true;
 }
 
@@ -102,13 +127,50 @@ priv_syslog(void *ctx, enum msg_level level, const char *text)
 	    level >= MSG_WARNING ? ": " : "", text);
 }
 
+/* Whoever started the daemon does not wait for us, too; nor do we die of
+ * signals that are sent to all of its processes: the end of the socket is what
+ * ends us, when the daemon has had its last words. */
+static void
+priv_settle(bool foreground)
+{
+	static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE,
+		SIGUSR1, SIGUSR2, SIGQUIT };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	if (null < 0)
+		log_fatal("/dev/null: %s", strerror(errno));
+	dup2(null, 0);
+	if (!foreground) {
+		dup2(null, 1);
+		dup2(null, 2);
+	}
+	if (null > 2)
+		close(null);
+}
+
+static int
+priv_start(const char *file, bool logs, struct conf **conf, struct errbuf *err)
+{
+	*conf = conf_read_trusted(file, err);
+	if (*conf == NULL)
+		return -1;
+	if (!logs && preflight_tools(*conf, err) != 0)
+		return -1;
+	return sandbox_enter(logs ? SANDBOX_LOGS : SANDBOX_FIREWALL, *conf,
+	    err);
+}
+
 /* mxwarden-priv logs|firewall CONFIG syslog|stderr, with the socket on 3. */
 int
 main(int argc, char **argv)
 {
-	struct errbuf err;
-	struct conf *conf;
-	bool logs;
+	struct privmsg_hello hello = { .magic = PRIVMSG_MAGIC };
+	struct errbuf err = { "" };
+	struct conf *conf = NULL;
+	bool logs, foreground;
 
 	log_set_prefix("mxwarden-priv");
 	if (argc != 4 || (strcmp(argv[1], "logs") != 0 &&
@@ -118,19 +180,22 @@ main(int argc, char **argv)
 		return 2;
 	}
 	logs = strcmp(argv[1], "logs") == 0;
-	if (strcmp(argv[3], "syslog") == 0) {
+	foreground = strcmp(argv[3], "syslog") != 0;
+	if (!foreground) {
 		openlog("mxwarden-priv", LOG_PID | LOG_NDELAY, LOG_MAIL);
 		log_set_sink(priv_syslog, NULL);
 	}
-	conf = conf_read_trusted(argv[2], &err);
-	if (conf == NULL)
-		log_fatal("%s", err.text);
-	if (sandbox_enter(logs ? SANDBOX_LOGS : SANDBOX_FIREWALL, &err) != 0)
-		log_fatal("%s", err.text);
-	if (logs)
-		priv_logs(&conf);
-	else
-		priv_firewall(&conf);
+	priv_settle(foreground);
+	hello.ready = priv_start(argv[2], logs, &conf, &err) == 0;
+	snprintf(hello.why, sizeof(hello.why), "%s", err.text);
+	if (priv_send(&hello, sizeof(hello), -1) && hello.ready) {
+		if (logs)
+			priv_logs(&conf);
+		else
+			priv_firewall(&conf);
+	}
 	conf_destroy(&conf);
-	return 0;
+	names_destroy();
+	closelog();
+	return hello.ready ? 0 : 1;
 }

@@ -1,14 +1,15 @@
 /*
  * priv: mxwarden-priv, the only code that keeps privileges. Two processes of
- * this program serve mxwardend, each with one role and one capability:
+ * this program serve mxwardend, each with one role:
  *
- *   logs      opens the configured logs by number        CAP_DAC_READ_SEARCH
- *   firewall  applies entries to the packet filter       CAP_NET_ADMIN
+ *   logs      opens the configured logs by number
+ *   firewall  applies entries to the packet filter
  *
- * Each reads the configuration itself, from files that only root can write,
- * and speaks privmsg.h on descriptor 3 with the daemon, which it does not
- * trust: what is not a valid request ends the process. It ends when the daemon
- * does. No shell is ever run.
+ * (sandbox.h: what each keeps.) Each reads the configuration itself, from
+ * files that only root can change, says whether it is ready, and then speaks
+ * privmsg.h on descriptor 3 with the daemon, which it does not trust: what is
+ * not a valid request ends the process. It ends when the daemon does. No shell
+ * is ever run.
  */
 #ifndef MXW_PRIV_H
 #define MXW_PRIV_H
@@ -19,18 +20,23 @@
 #include "lib/core/privmsg.h"
 
 #define PRIV_FD 3
-#define PRIV_COMPANY 2 /* milliseconds that changes wait for company */
+#define PRIV_COMPANY 3 /* milliseconds that changes wait for company */
 
 /* priv.c: the conversation. False at the end of it. */
 bool priv_receive(struct privmsg_request *req);
-/* Is there more to read, or will there be at once? */
-bool priv_waiting(void);
-/* fd -1: none. */
-void priv_reply(const struct privmsg_request *req, enum privmsg_result result,
-    int error, unsigned count, int fd);
+/* Is there something to read (the end included), now or within so many
+ * milliseconds? -1: waits. */
+bool priv_waiting(int milliseconds);
+/* Has the daemon gone? */
+bool priv_is_over(void);
+/* Fills in what says to which request it belongs. fd -1: none. */
+void priv_reply(const struct privmsg_request *req, struct privmsg_reply *reply,
+    int fd);
 
-/* Reads the configuration again, if that is the request, and answers. */
-bool priv_reload(const struct privmsg_request *req, struct conf **conf);
+/* Reads the configuration again, if that is the request, and answers. The old
+ * one is freed unless it is `keep`. */
+bool priv_reload(const struct privmsg_request *req, struct conf **conf,
+    const struct conf *keep);
 
 /* logs.c, firewall.c: the roles; they return at the end. *conf may be
  * replaced. */

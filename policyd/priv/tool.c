@@ -17,10 +17,10 @@
 #include <unistd.h>
 
 #include "lib/core/log.h"
+#include "lib/core/program.h"
 #include "lib/core/xalloc.h"
 
-static const char *const directories[] = { "/usr/sbin", "/usr/bin", "/sbin",
-	"/bin" };
+#define TOOL_LOOK 50 /* milliseconds between looks whether it has ended */
 
 void
 tool_printf(struct tool_text *t, const char *fmt, ...)
@@ -47,39 +47,16 @@ tool_free(struct tool_text *t)
 	memset(t, 0, sizeof(*t));
 }
 
-/* The program's path, or NULL. The caller frees it. */
-static char *
-tool_find(const char *name)
-{
-	if (strchr(name, '/') != NULL)
-		return access(name, X_OK) == 0 ? x_strdup(name) : NULL;
-	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]);
-	     i++) {
-		char *path = x_asprintf("%s/%s", directories[i], name);
-
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
-bool
-tool_exists(const char *name)
-{
-	char *path = tool_find(name);
-
-	free(path);
-	return path != NULL;
-}
-
 static void __attribute__((noreturn))
 tool_child(const char *path, const char *const *argv, int in, int out)
 {
 	static char *const env[] = {
-		(char *)(uintptr_t)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+		(char *)(uintptr_t)PROGRAM_PATH,
 		(char *)(uintptr_t)"LC_ALL=C", NULL };
 
+	/* It shall end by them. */
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
 		_exit(126);
 	close_range(3, ~0u, 0);
@@ -91,8 +68,10 @@ struct run {
 	int in, out; /* our ends; -1 when closed */
 	const char *input;
 	size_t left;
-	char *said; /* the beginning of its output */
-	size_t n_said, size;
+	struct tool_text *said; /* its output, as far as `most` */
+	size_t most;
+	pid_t pid; /* 0: it has ended with this */
+	int status;
 };
 
 static void
@@ -117,17 +96,27 @@ run_write(struct run *r)
 }
 
 static void
+text_append(struct tool_text *t, const char *buf, size_t n)
+{
+	if (t->size - t->len <= n) {
+		t->size = t->size * 2 + n + 4096;
+		t->buf = x_reallocarray(t->buf, t->size, 1);
+	}
+	memcpy(t->buf + t->len, buf, n);
+	t->len += n;
+	t->buf[t->len] = '\0';
+}
+
+static void
 run_read(struct run *r)
 {
-	char buf[4096];
+	char buf[16384];
 	ssize_t n = read(r->out, buf, sizeof(buf));
-	size_t room = r->size - 1 - r->n_said;
 
 	if (n > 0) {
-		size_t take = (size_t)n < room ? (size_t)n : room;
+		size_t room = r->most - r->said->len;
 
-		memcpy(r->said + r->n_said, buf, take);
-		r->n_said += take;
+		text_append(r->said, buf, (size_t)n < room ? (size_t)n : room);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		run_close(&r->out);
 	}
@@ -142,35 +131,48 @@ monotonic(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Feeds it and listens until it closes its output. False: it took too long. */
+static bool
+run_ended(struct run *r)
+{
+	if (r->pid != 0 && waitpid(r->pid, &r->status, WNOHANG) == r->pid)
+		r->pid = 0;
+	return r->pid == 0;
+}
+
+/* Feeds it and listens until it has ended: what it may have left running can
+ * keep its output open. False: it took too long. */
 static bool
 run_talk(struct run *r)
 {
 	double end = monotonic() + TOOL_TIMEOUT;
+	bool ended = false;
 
-	while (r->out >= 0) {
+	for (;;) {
 		struct pollfd p[2] = { { .fd = r->out, .events = POLLIN },
 			{ .fd = r->in, .events = POLLOUT } };
-		double left = end - monotonic();
+		int n;
 
-		if (left <= 0)
-			return false;
-		if (poll(p, 2, (int)(left * 1000) + 1) <= 0)
-			continue;
+		if (ended && r->out < 0)
+			return true;
+		if (monotonic() >= end)
+			return ended;
+		/* After its end, only what is still in the pipe. */
+		n = poll(p, 2, ended ? 0 : r->out < 0 ? 2 : TOOL_LOOK);
 		if (p[1].revents != 0)
 			run_write(r);
-		if (p[0].revents != 0)
+		if (n > 0 && p[0].revents != 0)
 			run_read(r);
+		else if (ended)
+			return true;
+		if (n <= 0 || r->out < 0)
+			ended = run_ended(r);
 	}
-	return true;
 }
 
 static bool
-run_program(const char *path, const char *const *argv, struct run *r,
-    int *status_r)
+run_program(const char *path, const char *const *argv, struct run *r)
 {
 	int in[2], out[2];
-	pid_t pid;
 	bool ended;
 
 	if (pipe2(in, O_CLOEXEC) != 0)
@@ -180,8 +182,8 @@ run_program(const char *path, const char *const *argv, struct run *r,
 		close(in[1]);
 		return false;
 	}
-	pid = fork();
-	if (pid == 0)
+	r->pid = fork();
+	if (r->pid == 0)
 		tool_child(path, argv, in[0], out[1]);
 	close(in[0]);
 	close(out[1]);
@@ -189,72 +191,78 @@ run_program(const char *path, const char *const *argv, struct run *r,
 	r->out = out[0];
 	fcntl(r->in, F_SETFL, O_NONBLOCK);
 	fcntl(r->out, F_SETFL, O_NONBLOCK);
-	if (r->left == 0)
+	if (r->left == 0 || r->pid < 0)
 		run_close(&r->in);
-	ended = pid > 0 && run_talk(r);
+	ended = r->pid > 0 && run_talk(r);
 	run_close(&r->in);
 	run_close(&r->out);
-	if (pid < 0)
-		return false;
-	if (!ended)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, status_r, 0) < 0 && errno == EINTR)
-		;
+	if (r->pid > 0) {
+		kill(r->pid, SIGKILL);
+		while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR)
+			;
+	}
 	return ended;
 }
 
-/* Runs it; its status is in *status_r, what it said in r->said. */
-static bool
-tool_exec(const char *const *argv, struct run *r, int *status_r)
+/* Why it did not succeed, unless it did. */
+static const char *
+run_failed(const struct run *r, bool ran, char buf[64])
 {
-	char *path = tool_find(argv[0]);
+	if (!ran)
+		return "no end within its time";
+	if (WIFSIGNALED(r->status))
+		snprintf(buf, 64, "signal %d", WTERMSIG(r->status));
+	else if (WEXITSTATUS(r->status) != 0)
+		snprintf(buf, 64, "status %d", WEXITSTATUS(r->status));
+	else
+		return NULL;
+	return buf;
+}
+
+static bool
+tool_exec(const char *const *argv, struct run *r, bool quiet)
+{
+	char *path = program_find(argv[0]), buf[64];
+	const char *failed;
 	bool ran;
 
 	r->in = r->out = -1;
-	r->n_said = 0;
-	*status_r = 0;
 	if (path == NULL) {
 		log_error("%s: there is no such program", argv[0]);
 		return false;
 	}
-	ran = run_program(path, argv, r, status_r);
+	text_append(r->said, "", 0);
+	ran = run_program(path, argv, r);
 	free(path);
-	r->said[r->n_said] = '\0';
-	return ran;
+	failed = run_failed(r, ran, buf);
+	if (failed != NULL && !quiet) {
+		r->said->buf[strcspn(r->said->buf, "\n")] = '\0';
+		log_error("%s failed (%s)%s%s", argv[0], failed,
+		    r->said->buf[0] != '\0' ? ": " : "", r->said->buf);
+	}
+	return failed == NULL;
 }
 
 bool
 tool_run(const char *const *argv, const struct tool_text *input, bool quiet)
 {
-	char said[512] = "";
-	struct run r = { .said = said, .size = sizeof(said) };
-	int status;
-	bool ran;
+	struct tool_text said = { NULL, 0, 0 };
+	struct run r = { .said = &said, .most = 512 };
+	bool good;
 
 	if (input != NULL) {
 		r.input = input->buf;
 		r.left = input->len;
 	}
-	ran = tool_exec(argv, &r, &status);
-	if (ran && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return true;
-	said[strcspn(said, "\n")] = '\0';
-	if (!quiet)
-		log_error("%s failed (%s %d): %s", argv[0],
-		    !ran		   ? "no answer within its time, status"
-			: WIFEXITED(status) ? "status"
-					    : "signal",
-		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
-		    said[0] != '\0' ? said : "it said nothing");
-	return false;
+	good = tool_exec(argv, &r, quiet);
+	tool_free(&said);
+	return good;
 }
 
 bool
-tool_output(const char *const *argv, char *out, size_t size)
+tool_output(const char *const *argv, struct tool_text *out)
 {
-	struct run r = { .said = out, .size = size };
-	int status;
+	struct run r = { .said = out, .most = TOOL_OUTPUT };
 
-	return tool_exec(argv, &r, &status) && WIFEXITED(status) &&
-	    WEXITSTATUS(status) == 0;
+	return tool_exec(argv, &r, true);
 }

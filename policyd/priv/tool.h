@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TOOL_TIMEOUT 60 /* seconds; then it is killed */
+#define TOOL_TIMEOUT 60		       /* seconds; then it is killed */
+#define TOOL_OUTPUT (16u * 1024 * 1024) /* bytes that are kept */
 
 struct tool_text { /* grows; zero-initialised */
 	char *buf;
@@ -26,9 +27,7 @@ void tool_free(struct tool_text *);
  */
 bool tool_run(const char *const *argv, const struct tool_text *input,
     bool quiet);
-/* The same, quietly; what it wrote is in `out`, NUL-terminated, cut to size. */
-bool tool_output(const char *const *argv, char *out, size_t size);
-/* Is there such a program? */
-bool tool_exists(const char *name);
+/* The same, quietly; what it wrote is appended to `out`, NUL-terminated. */
+bool tool_output(const char *const *argv, struct tool_text *out);
 
 #endif

@@ -331,7 +331,37 @@ hook_reload(void *ctx, struct errbuf *err)
 	return 0;
 }
 
-static const struct control_hooks hooks = { hook_status, hook_reload };
+static struct {
+	bool possible, repair;
+	void (*done)(void *client, int result);
+	void *client;
+	int forgotten;
+} fake_firewall;
+
+static bool
+hook_firewall(void *ctx, bool repair, void (*done)(void *client, int result),
+    void *client, struct errbuf *err)
+{
+	(void)ctx;
+	if (!fake_firewall.possible) {
+		errbuf_set(err, "none here");
+		return false;
+	}
+	fake_firewall.repair = repair;
+	fake_firewall.done = done;
+	fake_firewall.client = client;
+	return true;
+}
+
+static void
+hook_firewall_forget(void *ctx, void *client)
+{
+	(void)ctx;
+	fake_firewall.forgotten += client == fake_firewall.client;
+}
+
+static const struct control_hooks hooks = { hook_status, hook_reload,
+	hook_firewall, hook_firewall_forget };
 
 static struct conn *
 client(uid_t uid)

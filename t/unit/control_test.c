@@ -1,4 +1,5 @@
 /* control: requests, permissions, answers that come later or never. */
+#include "lib/core/privmsg.h"
 #include "t/unit/control_fake.h"
 
 static void
@@ -275,6 +276,41 @@ test_changes(void)
 	is_int(reloads, 2, "two reloads");
 }
 
+static void
+test_firewall(void)
+{
+	struct conn *c = request("firewall-check\n");
+
+	answers(c, "\nerror\ttext=sthe firewall is off: none here",
+	    "no firewall");
+	fake_firewall.possible = true;
+	c = request("firewall-check\n");
+	ok(!c->closed && !fake_firewall.repair, "check: waits for the answer");
+	fake_firewall.done(fake_firewall.client, PRIVMSG_OK);
+	answers(c, "\nok\ttext=sall rules and sets are there", "all there");
+	c = request("firewall-repair\n");
+	ok(fake_firewall.repair, "repair");
+	fake_firewall.done(fake_firewall.client, PRIVMSG_MISSING);
+	answers(c, "\nno\ttext=ssomething was missing, and has been made anew",
+	    "repaired");
+	c = request("firewall-check\n");
+	fake_firewall.done(fake_firewall.client, -1);
+	answers(c, "\nerror\ttext=sthe helper is gone", "no helper");
+	is_int(fake_firewall.forgotten, 0, "who was answered is not forgotten");
+	c = request("firewall-check\n");
+	mono += CONTROL_TIMEOUT + 1;
+	fire(LOOP_ANSWERS);
+	ok(!c->closed, "it takes longer than the store may");
+	mono += CONTROL_FIREWALL;
+	fire(LOOP_ANSWERS);
+	answers(c, "\nerror\ttext=sthe firewall did not answer within 90 s",
+	    "but not for ever");
+	is_int(fake_firewall.forgotten, 1, "and the answer is not wanted then");
+	c = request("firewall-check\n");
+	leave(c);
+	is_int(fake_firewall.forgotten, 2, "nor when the client has left");
+}
+
 int
 main(void)
 {
@@ -283,5 +319,6 @@ main(void)
 	test_permissions();
 	test_pending();
 	test_changes();
+	test_firewall();
 	return play_end();
 }

@@ -144,7 +144,9 @@ _sh {
 sub
 new {
 	my ($class, $suffix) = @_;
-	my $self = bless { name => "mxw-$$-$suffix" }, $class;
+	# Our process number is none outside of a namespace.
+	my $self = bless { name => sprintf 'mxw-%06x-%s', rand 1 << 24,
+		$suffix }, $class;
 
 	MxwardenTest::need(root => 1, programs => ['ip']);
 	_sh('ip', 'netns', 'add', $self->{name});
