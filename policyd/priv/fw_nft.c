@@ -20,6 +20,8 @@
 #include "policyd/priv/fw.h"
 #include "policyd/priv/tool.h"
 
+#define TIMEOUT_MAX 31536000u /* seconds; nft takes no ten years */
+
 static const char *const apply[] = { "nft", "-f", "-", NULL };
 
 /* For each family, a bit of which lengths there are sets. */
@@ -84,7 +86,8 @@ script_add(struct script *s, const struct addr *a, uint32_t ttl)
 	}
 	/* Lines of a readable length. */
 	tool_printf(&s->text, "%s%s%s timeout %us", s->n > 0 ? "," : "",
-	    s->n % 64 == 63 ? "\n" : " ", element(a, addr), ttl);
+	    s->n % 64 == 63 ? "\n" : " ", element(a, addr),
+	    ttl < TIMEOUT_MAX ? ttl : TIMEOUT_MAX);
 	s->n++;
 }
 
@@ -186,18 +189,23 @@ print_table(struct script *s, const struct conf *conf)
 	tool_printf(&s->text, "}\n");
 }
 
-/* Sets for these lengths, too; true if there is a new one. */
+static bool *
+length_of(const struct addr *a)
+{
+	return &lengths[addr_is_v4(a) ? 0 : 1][addr_prefix_len(a)];
+}
+
+/* Sets for the lengths of what is to be added; true if there is a new one. */
 static bool
 lengths_add(const struct fw_entry *e, size_t n)
 {
 	bool new = false;
 
 	for (size_t i = 0; i < n; i++) {
-		bool *there = &lengths[addr_is_v4(&e[i].addr) ? 0 : 1]
-				      [addr_prefix_len(&e[i].addr)];
+		bool *there = length_of(&e[i].addr);
 
-		new |= !*there;
-		*there = true;
+		new |= !*there && e[i].ttl > 0;
+		*there |= e[i].ttl > 0;
 	}
 	return new;
 }
@@ -295,7 +303,7 @@ nft_change(const struct conf *conf, struct fw_entry *e, size_t n)
 	}
 	/* A new ttl needs the old element away. */
 	for (size_t i = 0; i < n; i++)
-		if (e[i].known || e[i].ttl == 0)
+		if ((e[i].known || e[i].ttl == 0) && *length_of(&e[i].addr))
 			script_delete(&s, &e[i].addr);
 	for (size_t i = 0; i < n; i++)
 		if (e[i].ttl > 0)
