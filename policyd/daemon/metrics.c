@@ -294,6 +294,8 @@ put_firewall(struct evbuffer *b, const struct firewall *firewall)
 	    (double)fs.sent);
 	put_one(b, "firewall_refused_total", "counter",
 	    "Entries refused because they are protected.", (double)fs.refused);
+	put_one(b, "firewall_full_total", "counter",
+	    "Entries not added because of max_entries.", (double)fs.full);
 	put_one(b, "firewall_repairs_total", "counter",
 	    "Times that rules or sets were missing.", (double)fs.repairs);
 	put_one(b, "firewall_errors_total", "counter", "Failures.",
