@@ -12,8 +12,10 @@
 static int
 missing(const char *backend, const char *program, struct errbuf *err)
 {
-	return errbuf_set(err, "option 'backend': \"%s\" needs the program %s, "
-			       "which is not installed", backend, program);
+	return errbuf_set(err,
+	    "option 'backend': \"%s\" needs the program %s, "
+	    "which is not installed",
+	    backend, program);
 }
 
 int
@@ -57,8 +59,8 @@ preflight_check(const struct conf *conf, struct errbuf *err)
 	if (preflight_tools(conf, err) != 0)
 		return -1;
 	if (!program_exists(conf->helper))
-		return errbuf_set(err, "option 'helper': %s: no such program",
-		    conf->helper);
+		return errbuf_set(
+		    err, "option 'helper': %s: no such program", conf->helper);
 	if (geteuid() != 0)
 		return 0; /* it may be root's business to start it */
 	trusted = conf_read_trusted(conf->file, err);

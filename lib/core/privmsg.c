@@ -70,7 +70,8 @@ privmsg_request_valid(const struct privmsg_request *r, size_t len)
 	    r->reserved != 0)
 		return false;
 	if (r->op == PRIVMSG_OPEN_LOG) {
-		if (r->log >= PRIVMSG_LOGS_MAX || (r->inode == 0 && r->dev != 0))
+		if (r->log >= PRIVMSG_LOGS_MAX ||
+		    (r->inode == 0 && r->dev != 0))
 			return false;
 	} else if (r->log != 0 || r->dev != 0 || r->inode != 0 ||
 	    r->name != 0) {

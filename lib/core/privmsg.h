@@ -44,9 +44,9 @@ struct privmsg_entry {
 struct privmsg_request {
 	uint32_t magic;
 	uint32_t op;
-	uint32_t seq;	/* chosen by the daemon, comes back */
-	uint32_t log;	/* PRIVMSG_OPEN_LOG: index into the configuration */
-	uint64_t dev;	/* of a rotated file; 0 with inode 0 */
+	uint32_t seq; /* chosen by the daemon, comes back */
+	uint32_t log; /* PRIVMSG_OPEN_LOG: index into the configuration */
+	uint64_t dev; /* of a rotated file; 0 with inode 0 */
 	uint64_t inode;
 	uint64_t name;	/* logpos_hash() of the log's path: do both sides speak
 			   of the same configuration? */
@@ -90,8 +90,8 @@ bool privmsg_request_valid(const struct privmsg_request *, size_t len);
 bool privmsg_reply_valid(const struct privmsg_reply *, size_t len);
 bool privmsg_hello_valid(const struct privmsg_hello *, size_t len);
 
-void privmsg_entry_set(struct privmsg_entry *, const struct addr *,
-    uint32_t ttl);
+void privmsg_entry_set(
+    struct privmsg_entry *, const struct addr *, uint32_t ttl);
 /* False when it is not a prefix in canonical form. */
 bool privmsg_entry_get(const struct privmsg_entry *, struct addr *out);
 

@@ -26,9 +26,9 @@
 
 static const int forbidden[] = { SYS_acct, SYS_add_key, SYS_bpf, SYS_chroot,
 	SYS_delete_module, SYS_finit_module, SYS_init_module, SYS_kexec_load,
-	SYS_keyctl, SYS_mount, SYS_move_mount,
-	SYS_open_by_handle_at, SYS_perf_event_open, SYS_personality,
-	SYS_pivot_root, SYS_process_vm_readv, SYS_process_vm_writev,
+	SYS_keyctl, SYS_mount, SYS_move_mount, SYS_open_by_handle_at,
+	SYS_perf_event_open, SYS_personality, SYS_pivot_root,
+	SYS_process_vm_readv, SYS_process_vm_writev,
 #ifndef SYSCALLS_SANITIZED /* LeakSanitizer traces its own process */
 	SYS_ptrace,
 #endif
@@ -74,13 +74,13 @@ syscalls_forbid(bool exec, struct errbuf *err)
 	    offsetof(struct seccomp_data, arch));
 	f[n++] = bpf(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SYSCALLS_ARCH);
 	f[n++] = bpf(BPF_RET | BPF_K, 0, 0, end);
-	f[n++] = bpf(BPF_LD | BPF_W | BPF_ABS, 0, 0,
-	    offsetof(struct seccomp_data, nr));
+	f[n++] = bpf(
+	    BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr));
 	f[n++] = bpf(BPF_JMP | BPF_JGE | BPF_K, 0, 1, SYSCALLS_X32);
 	f[n++] = bpf(BPF_RET | BPF_K, 0, 0, end);
 	for (size_t i = 0; i < N_FORBIDDEN; i++) {
-		f[n++] = bpf(BPF_JMP | BPF_JEQ | BPF_K, 0, 1,
-		    (unsigned)forbidden[i]);
+		f[n++] = bpf(
+		    BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (unsigned)forbidden[i]);
 		f[n++] = bpf(BPF_RET | BPF_K, 0, 0, end);
 	}
 	for (size_t i = 0; i < N_EXEC && !exec; i++) {

@@ -20,15 +20,15 @@
 #include "lib/core/xalloc.h"
 #include "lib/io/loop.h"
 
-#define PRIVCLIENT_BUDGET 64  /* replies per turn of the loop */
-#define PRIVCLIENT_START 30   /* seconds that it may take to be ready */
-#define PRIVCLIENT_REAP 0.1   /* seconds between looks for its end */
+#define PRIVCLIENT_BUDGET 64 /* replies per turn of the loop */
+#define PRIVCLIENT_START 30  /* seconds that it may take to be ready */
+#define PRIVCLIENT_REAP 0.1  /* seconds between looks for its end */
 
 struct privclient {
 	struct loop *loop;
 	const struct privclient_events *events;
 	void *ctx;
-	int fd; /* -1: gone */
+	int fd;	   /* -1: gone */
 	pid_t pid; /* 0: its status has been collected */
 	struct loop_timer *reap;
 	uint32_t seq, answered;
@@ -38,15 +38,13 @@ struct privclient {
 static void privclient_on_read(evutil_socket_t fd, short what, void *arg);
 static void privclient_on_write(evutil_socket_t fd, short what, void *arg);
 
-static void __attribute__((noreturn))
-helper_exec(const char *program, const char *role, const char *config,
-    bool foreground, int fd)
+static void __attribute__((noreturn)) helper_exec(const char *program,
+    const char *role, const char *config, bool foreground, int fd)
 {
 	char *const argv[] = { (char *)(uintptr_t)program,
 		(char *)(uintptr_t)role, (char *)(uintptr_t)config,
 		(char *)(uintptr_t)(foreground ? "stderr" : "syslog"), NULL };
-	static char *const env[] = {
-		(char *)(uintptr_t)PROGRAM_PATH, NULL };
+	static char *const env[] = { (char *)(uintptr_t)PROGRAM_PATH, NULL };
 
 	/* Not in our group: a terminal's interrupt is for the daemon, which
 	 * may still need its helper to end properly. */
@@ -79,8 +77,8 @@ privclient_on_reap(void *ctx)
 
 /* Its first message. It has begun, or it says why not. */
 static int
-helper_wait(const struct privclient *pc, const char *program,
-    struct errbuf *err)
+helper_wait(
+    const struct privclient *pc, const char *program, struct errbuf *err)
 {
 	struct pollfd p = { .fd = pc->fd, .events = POLLIN };
 	struct privmsg_hello hello;
@@ -95,8 +93,8 @@ helper_wait(const struct privclient *pc, const char *program,
 	if (!privmsg_hello_valid(&hello, (size_t)n))
 		return errbuf_set(err, "%s: of another version", program);
 	if (!hello.ready)
-		return errbuf_set(err, "the privileged helper refuses: %s",
-		    hello.why);
+		return errbuf_set(
+		    err, "the privileged helper refuses: %s", hello.why);
 	return 0;
 }
 
@@ -110,8 +108,8 @@ privclient_create(struct loop *loop, const char *program, const char *role,
 	pid_t pid;
 
 	if (access(program, X_OK) != 0) {
-		errbuf_set(err, "option 'helper': %s: %s", program,
-		    strerror(errno));
+		errbuf_set(
+		    err, "option 'helper': %s: %s", program, strerror(errno));
 		return NULL;
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
@@ -141,8 +139,8 @@ privclient_create(struct loop *loop, const char *program, const char *role,
 	fcntl(pc->fd, F_SETFL, O_NONBLOCK);
 	pc->ev_read = event_new(loop_base(loop), pc->fd, EV_READ | EV_PERSIST,
 	    privclient_on_read, pc);
-	pc->ev_write = event_new(loop_base(loop), pc->fd, EV_WRITE,
-	    privclient_on_write, pc);
+	pc->ev_write = event_new(
+	    loop_base(loop), pc->fd, EV_WRITE, privclient_on_write, pc);
 	if (pc->ev_read == NULL || pc->ev_write == NULL) {
 		errbuf_set(err, "out of memory");
 		privclient_destroy(&pc);
@@ -232,7 +230,8 @@ privclient_receive(struct privclient *pc, struct privmsg_reply *reply,
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf) };
 	struct cmsghdr *c;
@@ -244,11 +243,11 @@ privclient_receive(struct privclient *pc, struct privmsg_reply *reply,
 		return 0;
 	c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	if (c != NULL && c->cmsg_level == SOL_SOCKET &&
-	    c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+	    c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(fd_r, CMSG_DATA(c), sizeof(int));
-	*why_r = n == 0 ? "it has ended" : n < 0 ? strerror(errno)
-						 : "it sent a bad reply";
+	*why_r = n == 0 ? "it has ended"
+	    : n < 0	? strerror(errno)
+			: "it sent a bad reply";
 	if (n > 0 && (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 &&
 	    privmsg_reply_valid(reply, (size_t)n))
 		return 1;
@@ -318,7 +317,8 @@ privclient_settle(struct privclient *pc, double seconds)
 		clock_gettime(CLOCK_MONOTONIC, &ts);
 		now = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 		end = end > 0 ? end : now + seconds;
-		if (now >= end || poll(&p, 1, (int)((end - now) * 1000) + 1) <= 0)
+		if (now >= end ||
+		    poll(&p, 1, (int)((end - now) * 1000) + 1) <= 0)
 			return;
 		privclient_on_read(pc->fd, EV_READ, pc);
 	}

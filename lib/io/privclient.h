@@ -28,15 +28,16 @@ struct privclient_events {
 	void (*gone)(void *ctx, const char *why);
 };
 
-/* Starts `program ROLE CONFIG syslog|stderr` and waits until it is ready. Before
- * privileges are dropped. NULL and why it cannot do its work. */
+/* Starts `program ROLE CONFIG syslog|stderr` and waits until it is ready.
+ * Before privileges are dropped. NULL and why it cannot do its work. */
 struct privclient *privclient_create(struct loop *, const char *program,
     const char *role, const char *config, bool foreground,
     const struct privclient_events *, void *ctx, struct errbuf *);
 /* Closes; the helper ends by that, and is waited for briefly. */
 void privclient_destroy(struct privclient **);
 /* Sends a request whose op and arguments are filled in; returns its sequence
- * number, 0 if it was not sent (no room: `writable` will be called; or gone). */
+ * number, 0 if it was not sent (no room: `writable` will be called; or gone).
+ */
 uint32_t privclient_send(struct privclient *, struct privmsg_request *);
 bool privclient_is_gone(const struct privclient *);
 pid_t privclient_pid(const struct privclient *);

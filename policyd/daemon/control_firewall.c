@@ -20,15 +20,16 @@ control_firewall_done(void *ctx, int result)
 		control_answer(c, "ok", "all rules and sets are there");
 		break;
 	case PRIVMSG_MISSING:
-		control_answer(c, "no", repair
-			? "something was missing, and has been made anew"
-			: "something is missing");
+		control_answer(c, "no",
+		    repair ? "something was missing, and has been made anew"
+			   : "something is missing");
 		break;
 	case PRIVMSG_OFF:
 		control_answer(c, "error", "the firewall is off");
 		break;
 	default:
-		control_answer(c, "error", result < 0
+		control_answer(c, "error",
+		    result < 0
 			? "the helper is gone"
 			: "the firewall's tools failed; the log says why");
 		break;
@@ -41,8 +42,8 @@ control_firewall(struct control_client *c, bool repair)
 	struct control *s = c->server;
 	struct errbuf err = { "" };
 
-	if (!s->hooks->firewall(s->ctx, repair, control_firewall_done, c,
-		&err)) {
+	if (!s->hooks->firewall(
+		s->ctx, repair, control_firewall_done, c, &err)) {
 		control_answer(c, "error", "the firewall is off: %s", err.text);
 		return;
 	}

@@ -56,9 +56,9 @@ answer_askers(struct firewall *fw, uint32_t seq, int result)
 		}
 		*link = a->next;
 		if (a->done != NULL)
-			a->done(a->ctx, result == PRIVMSG_OK && a->missing
-				? PRIVMSG_MISSING
-				: result);
+			a->done(a->ctx,
+			    result == PRIVMSG_OK && a->missing ? PRIVMSG_MISSING
+							       : result);
 		free(a);
 	}
 }
@@ -108,8 +108,9 @@ firewall_create(struct loop *loop, struct engine *engine, struct store *store,
 	if (conf->firewall.backend == CONF_FIREWALL_NONE)
 		return NULL;
 	if (geteuid() != 0) {
-		errbuf_set(err, "option 'backend': a firewall needs a start as "
-				"root");
+		errbuf_set(err,
+		    "option 'backend': a firewall needs a start as "
+		    "root");
 		return NULL;
 	}
 	fw = x_calloc(1, sizeof(*fw));
@@ -227,15 +228,14 @@ firewall_blocked(struct firewall *fw, const struct block *b, enum store_why why)
 	if (fw->conf->dry_run && why != STORE_LOADED &&
 	    firewall_drops(fw, b, &visits))
 		log_notice("dry run: would drop %s for %.0f s",
-		    addr_format(&b->addr, text),
-		    b->until - loop_now(fw->loop));
+		    addr_format(&b->addr, text), b->until - loop_now(fw->loop));
 	/* Also one that is not dropped: it may replace one that was. */
 	firewall_note(fw, &b->addr);
 }
 
 void
-firewall_unblocked(struct firewall *fw, const struct block *b,
-    enum store_why why)
+firewall_unblocked(
+    struct firewall *fw, const struct block *b, enum store_why why)
 {
 	/* The kernel has forgotten those that expired. */
 	if (why != STORE_EXPIRED)
@@ -350,13 +350,13 @@ synced(struct firewall *fw, const struct privmsg_reply *r)
 		return;
 	}
 	if (fw->stats.error[0] != '\0')
-		log_notice("firewall: all is well again, %u entries",
-		    r->entries);
+		log_notice(
+		    "firewall: all is well again, %u entries", r->entries);
 	fw->stats.error[0] = '\0';
 	fw->retry = 0;
 	fw->state = FW_READY;
-	loop_timer_set(fw->check, fw->resync ? FLUSH_DELAY
-					     : fw->conf->firewall.interval);
+	loop_timer_set(
+	    fw->check, fw->resync ? FLUSH_DELAY : fw->conf->firewall.interval);
 	/* What changed while it was collected. */
 	loop_timer_set(fw->flush, 0);
 	answer_askers(fw, 0, PRIVMSG_OK);
@@ -445,7 +445,8 @@ firewall_gone(void *ctx, const char *why)
 	snprintf(fw->stats.error, sizeof(fw->stats.error),
 	    "the helper is gone: %s", why);
 	log_error("firewall: the helper is gone (%s): nothing more is dropped "
-		  "or freed until a restart", why);
+		  "or freed until a restart",
+	    why);
 	while (fw->askers != NULL)
 		answer_askers(fw, fw->askers->seq, -1);
 }
@@ -460,8 +461,8 @@ firewall_ask(struct firewall *fw, bool repair,
 	for (a = fw->askers; a != NULL; a = a->next)
 		n++;
 	if (fw->state == FW_OFF) {
-		errbuf_set(err, "%s", fw->conf->dry_run ? "it is a dry run"
-							: fw->stats.error);
+		errbuf_set(err, "%s",
+		    fw->conf->dry_run ? "it is a dry run" : fw->stats.error);
 		return false;
 	}
 	a = n < ASKERS_MAX ? calloc(1, sizeof(*a)) : NULL;

@@ -40,17 +40,16 @@ struct firewall_stats {
 
 /* Starts the helper: before privileges are dropped. NULL and "" in err when no
  * firewall is configured; NULL and a reason on failure. */
-struct firewall *firewall_create(struct loop *, struct engine *,
-    struct store *, const struct conf *, bool foreground, struct errbuf *);
+struct firewall *firewall_create(struct loop *, struct engine *, struct store *,
+    const struct conf *, bool foreground, struct errbuf *);
 /* Sends what is pending; takes the entries away, if so configured. */
 void firewall_destroy(struct firewall **);
 void firewall_reconfigure(struct firewall *, const struct conf *);
 
 /* The engine's events. */
-void firewall_blocked(struct firewall *, const struct block *,
-    enum store_why);
-void firewall_unblocked(struct firewall *, const struct block *,
-    enum store_why);
+void firewall_blocked(struct firewall *, const struct block *, enum store_why);
+void firewall_unblocked(
+    struct firewall *, const struct block *, enum store_why);
 void firewall_allowed(struct firewall *);
 
 /* By hand: is everything there; make what is missing. The answer comes once

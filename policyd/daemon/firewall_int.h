@@ -64,8 +64,8 @@ struct firewall {
 uint32_t firewall_send(struct firewall *, enum privmsg_op);
 
 /* firewall_view.c: the view as messages. */
-bool firewall_drops(const struct firewall *, const struct block *,
-    size_t *visits);
+bool firewall_drops(
+    const struct firewall *, const struct block *, size_t *visits);
 /* A piece of what changed; false: no room in the socket. */
 bool firewall_send_changes(struct firewall *);
 /* A piece of a sync; false: no room in the socket. When all is sent, sync_seq

@@ -12,8 +12,8 @@
 #include "lib/io/privclient.h"
 #include "policyd/daemon/firewall_int.h"
 
-#define CHANGE_PIECE 2000 /* changes sent per turn */
-#define SYNC_PIECE 4000	  /* entries of the view looked at per turn */
+#define CHANGE_PIECE 1000 /* changes sent per turn */
+#define SYNC_PIECE 2000	  /* entries of the view looked at per turn */
 #define VISITS 16	  /* looks at the allow list that cost as much as one */
 
 /* Does the shared allow list hold any address of this block? (The configured
@@ -37,8 +37,7 @@ is_allowed(const struct firewall *fw, const struct addr *a, size_t *visits)
 }
 
 bool
-firewall_drops(const struct firewall *fw, const struct block *b,
-    size_t *visits)
+firewall_drops(const struct firewall *fw, const struct block *b, size_t *visits)
 {
 	int level = level_find(fw->conf->levels, fw->conf->n_levels, b->level);
 
@@ -74,8 +73,8 @@ changes_fill(struct firewall *fw, struct privmsg_request *req, size_t *visits)
 			continue;
 		a = prefixmap_key(fw->changed, fw->change_cursor);
 		(void)blocklist_get(engine_view(fw->engine), &a, &b);
-		privmsg_entry_set(&req->entries[req->count++], &a,
-		    ttl_of(fw, &b, visits));
+		privmsg_entry_set(
+		    &req->entries[req->count++], &a, ttl_of(fw, &b, visits));
 	}
 }
 
@@ -132,8 +131,8 @@ view_fill(struct firewall *fw, struct privmsg_request *req, size_t *cursor,
 		++*looked;
 		ttl = ttl_of(fw, &b, &visits);
 		if (ttl > 0)
-			privmsg_entry_set(&req->entries[req->count++], &b.addr,
-			    ttl);
+			privmsg_entry_set(
+			    &req->entries[req->count++], &b.addr, ttl);
 	}
 	*looked += visits / VISITS;
 	return true;

@@ -57,7 +57,8 @@ static int
 identity_drop_capabilities(struct errbuf *err)
 {
 	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3 };
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
 	struct __user_cap_data_struct none[2];
 
 	memset(none, 0, sizeof(none));

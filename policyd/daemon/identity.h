@@ -10,8 +10,8 @@
 
 /* "user", "user:group" or ":group" to ids; (uid_t)-1 where nothing is said. A
  * user without a group stands for his own group too. */
-int identity_parse(const char *owner, uid_t *uid_r, gid_t *gid_r,
-    struct errbuf *);
+int identity_parse(
+    const char *owner, uid_t *uid_r, gid_t *gid_r, struct errbuf *);
 /* Becomes `user` for good, with his groups and no capability. No way back is
  * left. */
 int identity_become(const char *user, struct errbuf *);

@@ -26,8 +26,8 @@
 #define PROTECT_FRESH 1.0 /* seconds that our own addresses are known for */
 /* The kernel may hold an entry a little longer than we think. */
 #define GRACE 2.0
-#define SAME 5.0     /* seconds by which times may differ */
-#define RETRY 30.0   /* after which a failed deletion is tried again */
+#define SAME 5.0	/* seconds by which times may differ */
+#define RETRY 30.0	/* after which a failed deletion is tried again */
 #define SAMPLE_LEFT 3.0 /* a sampled entry must live for so long */
 
 struct firewall {
@@ -120,8 +120,8 @@ batch_entries(const struct firewall *fw, size_t *n_r)
 	double ttl, until, now = monotonic();
 	uint32_t cursor = 0;
 
-	for (size_t i = 0; i < n &&
-	     ttlmap_next(fw->batch, &cursor, &e[i].addr, &ttl); i++) {
+	for (size_t i = 0;
+	     i < n && ttlmap_next(fw->batch, &cursor, &e[i].addr, &ttl); i++) {
 		e[i].ttl = (uint32_t)ttl;
 		e[i].known = ttlmap_get(fw->told, &e[i].addr, &until);
 		e[i].same = e[i].known && fabs(until - now - ttl) < SAME;
@@ -303,8 +303,8 @@ handle(struct firewall *fw, const struct privmsg_request *req)
 	bool good = true;
 
 	if (!in_order(fw, req->op)) {
-		log_error("the daemon sent op %u out of order: ending",
-		    req->op);
+		log_error(
+		    "the daemon sent op %u out of order: ending", req->op);
 		return false;
 	}
 	memset(&fw->reply, 0, sizeof(fw->reply));
@@ -313,7 +313,7 @@ handle(struct firewall *fw, const struct privmsg_request *req)
 		if (req->op == PRIVMSG_CHANGE &&
 		    (!priv_waiting(PRIV_COMPANY) || !has_room(fw)))
 			good = apply_changes(fw);
-		fw->reply.result = !good		  ? PRIVMSG_ERROR
+		fw->reply.result = !good		     ? PRIVMSG_ERROR
 		    : fw->reply.refused + fw->reply.full > 0 ? PRIVMSG_REFUSED
 							     : PRIVMSG_OK;
 	} else {
@@ -381,8 +381,9 @@ serve(struct firewall *fw)
 void
 priv_firewall(struct conf **conf)
 {
-	struct firewall fw = { .conf = conf, .start = *conf,
-		.ops = backend(*conf) };
+	struct firewall fw = {
+		.conf = conf, .start = *conf, .ops = backend(*conf)
+	};
 
 	fw.protect = protect_create();
 	fw.batch = ttlmap_create();

@@ -39,8 +39,9 @@ print_create(struct tool_text *t, const struct conf *conf, const char *suffix)
 {
 	for (int family = 4; family <= 6; family += 2)
 		if (has_family(family))
-			tool_printf(t, "create %s%d%s hash:net family %s "
-				       "timeout 0 maxelem %llu\n",
+			tool_printf(t,
+			    "create %s%d%s hash:net family %s "
+			    "timeout 0 maxelem %llu\n",
 			    conf->firewall.name, family, suffix,
 			    family == 6 ? "inet6" : "inet",
 			    (unsigned long long)conf->firewall.max_entries);
@@ -247,8 +248,8 @@ set_there(const struct conf *conf, int family, const char *suffix)
 	char name[64];
 	const char *const argv[] = { "ipset", "list", "-n", name, NULL };
 
-	snprintf(name, sizeof(name), "%s%d%s", conf->firewall.name, family,
-	    suffix);
+	snprintf(
+	    name, sizeof(name), "%s%d%s", conf->firewall.name, family, suffix);
 	return tool_run(argv, NULL, true);
 }
 
@@ -258,8 +259,8 @@ set_destroy(const struct conf *conf, int family, const char *suffix)
 	char name[64];
 	const char *const argv[] = { "ipset", "destroy", name, NULL };
 
-	snprintf(name, sizeof(name), "%s%d%s", conf->firewall.name, family,
-	    suffix);
+	snprintf(
+	    name, sizeof(name), "%s%d%s", conf->firewall.name, family, suffix);
 	return tool_run(argv, NULL, true);
 }
 
@@ -267,8 +268,9 @@ static bool
 ipset_check(const struct conf *conf)
 {
 	for (int family = 4; family <= 6; family += 2)
-		if (has_family(family) && (!set_there(conf, family, "") ||
-					      !rules_there(conf, family)))
+		if (has_family(family) &&
+		    (!set_there(conf, family, "") ||
+			!rules_there(conf, family)))
 			return false;
 	return true;
 }
@@ -345,8 +347,8 @@ ipset_remove(const struct conf *conf)
 		if (!has_family(family))
 			continue;
 		if (rules_read(family, &t))
-			for (next = t.buf; (line = rules_next(conf, family,
-						&next)) != NULL;)
+			for (next = t.buf;
+			     (line = rules_next(conf, family, &next)) != NULL;)
 				good &= rule_delete(family, line);
 		tool_free(&t);
 		(void)set_destroy(conf, family, "n");

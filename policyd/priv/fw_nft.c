@@ -137,8 +137,9 @@ print_sets(struct tool_text *t, const struct conf *conf)
 	for (int v6 = 0; v6 < 2; v6++)
 		for (unsigned len = 0; len <= 128; len++)
 			if (lengths[v6][len])
-				tool_printf(t, "\tset v%d_%u { type %s; flags "
-					       "timeout; size %llu; }\n",
+				tool_printf(t,
+				    "\tset v%d_%u { type %s; flags "
+				    "timeout; size %llu; }\n",
 				    v6 ? 6 : 4, len,
 				    v6 ? "ipv6_addr" : "ipv4_addr",
 				    (unsigned long long)
@@ -152,8 +153,9 @@ print_chains(struct tool_text *t, const struct conf *conf)
 	const char *const *pr = conf->firewall.protocols;
 	char mask[ADDR_STRLEN];
 
-	tool_printf(t, "\tchain refuse {\n%s\t\tdrop\n\t}\n"
-		       "\tchain offenders {\n",
+	tool_printf(t,
+	    "\tchain refuse {\n%s\t\tdrop\n\t}\n"
+	    "\tchain offenders {\n",
 	    conf->firewall.reset
 		? "\t\tmeta l4proto tcp reject with tcp reset\n"
 		: "");
@@ -162,14 +164,16 @@ print_chains(struct tool_text *t, const struct conf *conf)
 			bool host = len == (v6 ? 128 : 32);
 
 			if (lengths[v6][len])
-				tool_printf(t, "\t\t%s saddr %s%s @v%d_%u goto "
-					       "refuse\n",
+				tool_printf(t,
+				    "\t\t%s saddr %s%s @v%d_%u goto "
+				    "refuse\n",
 				    v6 ? "ip6" : "ip", host ? "" : "& ",
 				    host ? "" : mask_text(v6, len, mask),
 				    v6 ? 6 : 4, len);
 		}
-	tool_printf(t, "\t}\n\tchain input {\n\t\ttype filter hook input "
-		       "priority filter - 10; policy accept;\n");
+	tool_printf(t,
+	    "\t}\n\tchain input {\n\t\ttype filter hook input "
+	    "priority filter - 10; policy accept;\n");
 	for (; *pr != NULL; pr++) {
 		tool_printf(t, "\t\t%s dport { ", *pr);
 		for (p = conf->firewall.ports; *p != NULL; p++)
@@ -204,7 +208,7 @@ lengths_add(const struct fw_entry *e, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		bool *there = length_of(&e[i].addr);
 
-		new |= !*there && e[i].ttl > 0;
+		new |= !*there &&e[i].ttl > 0;
 		*there |= e[i].ttl > 0;
 	}
 	return new;
@@ -254,8 +258,8 @@ static bool
 nft_check(const struct conf *conf)
 {
 	char *now = listing(conf);
-	bool same = now != NULL && expected != NULL &&
-	    strcmp(now, expected) == 0;
+	bool same =
+	    now != NULL && expected != NULL && strcmp(now, expected) == 0;
 
 	free(now);
 	return same;
@@ -295,9 +299,10 @@ nft_change(const struct conf *conf, struct fw_entry *e, size_t n)
 
 	script_begin(&s, conf);
 	if (new) {
-		tool_printf(&s.text, "flush chain inet %s input\n"
-				     "flush chain inet %s offenders\n"
-				     "flush chain inet %s refuse\n",
+		tool_printf(&s.text,
+		    "flush chain inet %s input\n"
+		    "flush chain inet %s offenders\n"
+		    "flush chain inet %s refuse\n",
 		    s.name, s.name, s.name);
 		print_table(&s, conf);
 	}

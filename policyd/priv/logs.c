@@ -29,8 +29,8 @@
 static int
 open_regular(int dir, const char *name, int flags)
 {
-	int fd = openat(dir, name,
-	    O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags);
+	int fd = openat(
+	    dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags);
 	struct stat st;
 
 	if (fd < 0)
@@ -97,11 +97,13 @@ open_beside(const char *path, bool target, uint64_t dev, uint64_t ino)
 		    !(target && is_namesake(d->d_name, base)))
 			continue;
 		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) !=
-			0 || st.st_ino != ino || st.st_dev != dev)
+			0 ||
+		    st.st_ino != ino || st.st_dev != dev)
 			continue;
 		fd = open_regular(dirfd(dir), d->d_name, O_NOFOLLOW);
-		if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_ino != ino ||
-				   st.st_dev != dev || st.st_nlink > 1)) {
+		if (fd >= 0 &&
+		    (fstat(fd, &st) != 0 || st.st_ino != ino ||
+			st.st_dev != dev || st.st_nlink > 1)) {
 			close(fd);
 			fd = -1;
 		}

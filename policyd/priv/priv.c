@@ -31,7 +31,8 @@ priv_receive(struct privmsg_request *req)
 		return false;
 	if (!privmsg_request_valid(req, (size_t)n)) {
 		log_error("the daemon sent what no daemon of ours sends (%zd "
-			  "bytes, op %u): ending", n, req->op);
+			  "bytes, op %u): ending",
+		    n, req->op);
 		return false;
 	}
 	return true;
@@ -83,8 +84,8 @@ priv_send(const void *buf, size_t len, int fd)
 }
 
 void
-priv_reply(const struct privmsg_request *req, struct privmsg_reply *reply,
-    int fd)
+priv_reply(
+    const struct privmsg_request *req, struct privmsg_reply *reply, int fd)
 {
 	reply->magic = PRIVMSG_MAGIC;
 	reply->op = req->op;
@@ -120,7 +121,7 @@ static void
 priv_syslog(void *ctx, enum msg_level level, const char *text)
 {
 	(void)ctx;
-	syslog(level >= MSG_ERROR ? LOG_ERR
+	syslog(level >= MSG_ERROR      ? LOG_ERR
 		: level == MSG_WARNING ? LOG_WARNING
 				       : LOG_NOTICE,
 	    "%s%s%s", level >= MSG_WARNING ? log_level_name(level) : "",
@@ -159,8 +160,8 @@ priv_start(const char *file, bool logs, struct conf **conf, struct errbuf *err)
 		return -1;
 	if (!logs && preflight_tools(*conf, err) != 0)
 		return -1;
-	return sandbox_enter(logs ? SANDBOX_LOGS : SANDBOX_FIREWALL, *conf,
-	    err);
+	return sandbox_enter(
+	    logs ? SANDBOX_LOGS : SANDBOX_FIREWALL, *conf, err);
 }
 
 /* mxwarden-priv logs|firewall CONFIG syslog|stderr, with the socket on 3. */
@@ -173,8 +174,9 @@ main(int argc, char **argv)
 	bool logs, foreground;
 
 	log_set_prefix("mxwarden-priv");
-	if (argc != 4 || (strcmp(argv[1], "logs") != 0 &&
-			     strcmp(argv[1], "firewall") != 0)) {
+	if (argc != 4 ||
+	    (strcmp(argv[1], "logs") != 0 &&
+		strcmp(argv[1], "firewall") != 0)) {
 		fputs("mxwarden-priv is started by mxwardend, not by hand\n",
 		    stderr);
 		return 2;

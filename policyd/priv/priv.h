@@ -30,8 +30,8 @@ bool priv_waiting(int milliseconds);
 /* Has the daemon gone? */
 bool priv_is_over(void);
 /* Fills in what says to which request it belongs. fd -1: none. */
-void priv_reply(const struct privmsg_request *req, struct privmsg_reply *reply,
-    int fd);
+void priv_reply(
+    const struct privmsg_request *req, struct privmsg_reply *reply, int fd);
 
 /* Reads the configuration again, if that is the request, and answers. The old
  * one is freed unless it is `keep`. */

@@ -44,8 +44,8 @@ protect_add(struct protect *p, const struct addr *a)
 {
 	if (p->n == p->room) {
 		p->room = p->room ? p->room * 2 : 64;
-		p->sorted = x_reallocarray(p->sorted, p->room,
-		    sizeof(*p->sorted));
+		p->sorted =
+		    x_reallocarray(p->sorted, p->room, sizeof(*p->sorted));
 	}
 	p->sorted[p->n++] = *a;
 	if (prefixmap_add(p->map, a) == PREFIXMAP_NONE)
@@ -92,8 +92,8 @@ add_own(struct protect *p)
 void
 protect_load(struct protect *p, const struct conf *conf)
 {
-	static const char *const always[] = { "127.0.0.0/8", "::1",
-		"0.0.0.0/8", "::" };
+	static const char *const always[] = { "127.0.0.0/8", "::1", "0.0.0.0/8",
+		"::" };
 
 	prefixmap_destroy(&p->map);
 	p->map = prefixmap_create();
@@ -129,8 +129,8 @@ holds_any(const struct protect *p, const struct addr *a)
 }
 
 bool
-protect_holds(const struct protect *p, const struct conf *conf,
-    const struct addr *a)
+protect_holds(
+    const struct protect *p, const struct conf *conf, const struct addr *a)
 {
 	struct addr host = *a;
 

@@ -18,7 +18,7 @@ struct protect *protect_create(void);
 void protect_destroy(struct protect **);
 /* Reads the allow list, and this host's addresses as they are now. */
 void protect_load(struct protect *, const struct conf *);
-bool protect_holds(const struct protect *, const struct conf *,
-    const struct addr *);
+bool protect_holds(
+    const struct protect *, const struct conf *, const struct addr *);
 
 #endif

@@ -24,7 +24,8 @@ static int
 set_capabilities(uint64_t keep, struct errbuf *err)
 {
 	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3 };
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
 	struct __user_cap_data_struct data[2];
 
 	memset(data, 0, sizeof(data));
@@ -43,8 +44,8 @@ bound_capabilities(uint64_t keep, struct errbuf *err)
 		if ((keep & BIT(cap)) == 0 &&
 		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0 &&
 		    errno != EINVAL) /* the kernel has no such capability */
-			return errbuf_set(err, "capability %u: %s", cap,
-			    strerror(errno));
+			return errbuf_set(
+			    err, "capability %u: %s", cap, strerror(errno));
 	return 0;
 }
 
@@ -55,14 +56,14 @@ become(const char *user, struct errbuf *err)
 	const struct passwd *pw = getpwnam(user);
 
 	if (pw == NULL)
-		return errbuf_set(err, "option 'user': there is no user '%s'",
-		    user);
+		return errbuf_set(
+		    err, "option 'user': there is no user '%s'", user);
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 ||
 	    setgroups(0, NULL) != 0 ||
 	    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) != 0 ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0)
-		return errbuf_set(err, "cannot become user '%s': %s", user,
-		    strerror(errno));
+		return errbuf_set(
+		    err, "cannot become user '%s': %s", user, strerror(errno));
 	return 0;
 }
 
@@ -76,12 +77,12 @@ become_root_only(struct errbuf *err)
 }
 
 int
-sandbox_enter(enum sandbox_role role, const struct conf *conf,
-    struct errbuf *err)
+sandbox_enter(
+    enum sandbox_role role, const struct conf *conf, struct errbuf *err)
 {
 	bool programs = role == SANDBOX_FIREWALL;
-	bool root = programs &&
-	    conf->firewall.backend != CONF_FIREWALL_NFTABLES;
+	bool root =
+	    programs && conf->firewall.backend != CONF_FIREWALL_NFTABLES;
 	uint64_t keep = !programs ? BIT(CAP_DAC_READ_SEARCH)
 	    : root		  ? BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW)
 				  : BIT(CAP_NET_ADMIN);

@@ -50,9 +50,8 @@ tool_free(struct tool_text *t)
 static void __attribute__((noreturn))
 tool_child(const char *path, const char *const *argv, int in, int out)
 {
-	static char *const env[] = {
-		(char *)(uintptr_t)PROGRAM_PATH,
-		(char *)(uintptr_t)"LC_ALL=C", NULL };
+	static char *const env[] = { (char *)(uintptr_t)PROGRAM_PATH,
+		(char *)(uintptr_t) "LC_ALL=C", NULL };
 
 	/* It shall end by them. */
 	for (int sig = 1; sig < NSIG; sig++)

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TOOL_TIMEOUT 60		       /* seconds; then it is killed */
+#define TOOL_TIMEOUT 60			/* seconds; then it is killed */
 #define TOOL_OUTPUT (16u * 1024 * 1024) /* bytes that are kept */
 
 struct tool_text { /* grows; zero-initialised */
@@ -25,8 +25,8 @@ void tool_free(struct tool_text *);
  * the first line that it wrote. argv[0] is looked for in the system's
  * directories unless it has a slash; `input` may be NULL.
  */
-bool tool_run(const char *const *argv, const struct tool_text *input,
-    bool quiet);
+bool tool_run(
+    const char *const *argv, const struct tool_text *input, bool quiet);
 /* The same, quietly; what it wrote is appended to `out`, NUL-terminated. */
 bool tool_output(const char *const *argv, struct tool_text *out);
 

@@ -49,8 +49,8 @@ ttlmap_set(struct ttlmap *m, const struct addr *a, double value)
 		m->room = m->room ? m->room * 2 : 1024;
 		if (id >= m->room)
 			m->room = (size_t)id + 1;
-		m->values = x_reallocarray(m->values, m->room,
-		    sizeof(*m->values));
+		m->values =
+		    x_reallocarray(m->values, m->room, sizeof(*m->values));
 	}
 	m->values[id] = value;
 }

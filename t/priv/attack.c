@@ -10,6 +10,8 @@
  *     descriptor                  a request with a descriptor of ours
  *     fuzz SEED COUNT             random requests, most of them nearly right;
  *                                 prints what came of them
+ *     bulk N sync|change          N addresses, as the daemon sends them; prints
+ *                                 the seconds until all are in (t/bench)
  *     pid, end
  *
  * An answer is "RESULT error=N refused=N full=N entries=N", and "file=DEV:INO"
@@ -26,6 +28,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/core/logpos.h"
@@ -301,17 +304,16 @@ request_random(struct privmsg_request *r)
 	if (r->op == PRIVMSG_CHANGE || r->op == PRIVMSG_SYNC_ENTRIES)
 		r->count = (uint32_t)rnd_below(4);
 	for (uint32_t i = 0; i < r->count; i++) {
-		const char *text = addrs[rnd_below(
-		    sizeof(addrs) / sizeof(addrs[0]))];
+		const char *text =
+		    addrs[rnd_below(sizeof(addrs) / sizeof(addrs[0]))];
 		struct addr a;
 
 		if (addr_parse(text, strlen(text), &a))
-			privmsg_entry_set(&r->entries[i], &a,
-			    (uint32_t)rnd_below(3) * 100);
+			privmsg_entry_set(
+			    &r->entries[i], &a, (uint32_t)rnd_below(3) * 100);
 	}
 	if (rnd_below(3) == 0)
-		bytes[rnd_below(64)] ^= (unsigned char)(1 +
-		    rnd_below(255));
+		bytes[rnd_below(64)] ^= (unsigned char)(1 + rnd_below(255));
 	if (rnd_below(20) == 0)
 		len = rnd_below(sizeof(*r));
 	return len;
@@ -342,14 +344,79 @@ fuzz(uint64_t seed, unsigned count, char *program, char *role, char *config)
 		ended++;
 		helper_start(program, role, config, true);
 	}
-	printf("fuzz: answered=%u ended=%u files=%u\n", answered,
-	    ended, files);
+	printf("fuzz: answered=%u ended=%u files=%u\n", answered, ended, files);
+}
+
+/* One message; reads the answers that have come meanwhile. */
+static void
+bulk_send(struct privmsg_request *r, unsigned *sent, unsigned *answered)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	struct privmsg_reply reply;
+	int fd;
+
+	if (send(sock, r, sizeof(*r), MSG_NOSIGNAL) < 0)
+		exit(1);
+	++*sent;
+	while (poll(&p, 1, 0) > 0) {
+		if (answer(&reply, &fd) != PRIVMSG_OK)
+			exit(1);
+		++*answered;
+	}
+}
+
+static void
+bulk(unsigned count, bool sync)
+{
+	unsigned sent = 0, answered = 0;
+	struct privmsg_request r;
+	struct privmsg_reply reply = { .result = 0 };
+	struct timespec from, to;
+	int fd;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	if (sync) {
+		request_init(&r);
+		r.op = PRIVMSG_SYNC_BEGIN;
+		bulk_send(&r, &sent, &answered);
+	}
+	for (unsigned i = 0; i < count;) {
+		request_init(&r);
+		r.op = sync ? PRIVMSG_SYNC_ENTRIES : PRIVMSG_CHANGE;
+		for (; i < count && r.count < PRIVMSG_ENTRIES; i++) {
+			/* Hosts of 10.0.0.0/8, not one after the other. */
+			unsigned n = (i * 7919u + 1) & 0xffffffu;
+			struct addr a = { .b = { [10] = 0xff,
+					      [11] = 0xff,
+					      [12] = 10,
+					      [13] = (uint8_t)(n >> 16),
+					      [14] = (uint8_t)(n >> 8),
+					      [15] = (uint8_t)n },
+				.plen = 128 };
+
+			privmsg_entry_set(&r.entries[r.count++], &a, 3600);
+		}
+		bulk_send(&r, &sent, &answered);
+	}
+	if (sync) {
+		request_init(&r);
+		r.op = PRIVMSG_SYNC_END;
+		bulk_send(&r, &sent, &answered);
+	}
+	for (; answered < sent; answered++)
+		if (answer(&reply, &fd) != PRIVMSG_OK)
+			exit(1);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	printf("%.3f entries=%u\n",
+	    (double)(to.tv_sec - from.tv_sec) +
+		(double)(to.tv_nsec - from.tv_nsec) / 1e9,
+	    reply.entries);
 }
 
 int
 main(void)
 {
-	static char line[8192], program[512], role[32], config[512];
+	static char line[8192], program[512], role[32], config[512], how[16];
 	unsigned long long seed;
 	unsigned n, byte;
 
@@ -364,6 +431,8 @@ main(void)
 			send_request(line + 5);
 		else if (sscanf(line, "raw %u %u", &n, &byte) == 2)
 			send_raw(n, (int)byte);
+		else if (sscanf(line, "bulk %u %15s", &n, how) == 2)
+			bulk(n, strcmp(how, "sync") == 0);
 		else if (strcmp(line, "descriptor") == 0)
 			send_descriptor();
 		else if (sscanf(line, "fuzz %llu %u", &seed, &n) == 2)

@@ -281,8 +281,8 @@ test_firewall(void)
 {
 	struct conn *c = request("firewall-check\n");
 
-	answers(c, "\nerror\ttext=sthe firewall is off: none here",
-	    "no firewall");
+	answers(
+	    c, "\nerror\ttext=sthe firewall is off: none here", "no firewall");
 	fake_firewall.possible = true;
 	c = request("firewall-check\n");
 	ok(!c->closed && !fake_firewall.repair, "check: waits for the answer");
