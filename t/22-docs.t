@@ -73,7 +73,7 @@ configured {
 	return @got;
 }
 
-my %sections = map { $_ => 1 } qw(log score repeat level firewall redis);
+my %sections = map { $_ => 1 } qw(log score repeat level firewall redis notify);
 my $conf = documented($pages[2], sub {
 	my ($word) = $_[0] =~ /^(\w+)/;
 	return $sections{$word} && $_[0] !~ /^[A-Z]/ ? $word : '';

@@ -223,7 +223,7 @@ static const struct {
 	bool titled;
 } sections[] = { { "log", true }, { "level", true }, { "rule", true },
 	{ "score", false }, { "repeat", false }, { "firewall", false },
-	{ "redis", false }, { "tune", true } };
+	{ "redis", false }, { "notify", false }, { "tune", true } };
 #define N_SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
 static cfg_t *
@@ -518,6 +518,31 @@ conf_check_firewall(struct conf_full *cf, struct errbuf *err)
 	return 0;
 }
 
+static int
+conf_fill_notify(struct conf_full *cf, struct errbuf *err)
+{
+	struct conf *c = &cf->pub;
+	cfg_t *sec = cfg_getsec(cf->cfg, "notify");
+	const char *level = conf_str(sec, "min_level");
+
+	c->notify.command = conf_list(cf, sec, "command");
+	c->notify.timeout = conf_duration(cfg_getstr(sec, "timeout"));
+	(void)rate_parse(conf_str(sec, "rate"), &c->notify.rate);
+	if (c->notify.command[0] != NULL && c->notify.command[0][0] != '/')
+		return errbuf_set(err, "%s: notify: command: '%s' is not an "
+				       "absolute path; no shell looks for it",
+		    c->file, c->notify.command[0]);
+	if (level[0] == '\0')
+		return 0;
+	for (size_t i = 0; i < c->n_levels; i++) {
+		c->notify.min_level = i;
+		if (strcmp(name_text(c->levels[i].name), level) == 0)
+			return 0;
+	}
+	return errbuf_set(err, "%s: notify: min_level: there is no level "
+			       "\"%s\"", c->file, level);
+}
+
 static void
 conf_fill_plain(struct conf_full *cf)
 {
@@ -612,7 +637,8 @@ conf_read_with(const char *path, bool trusted, int (*rules)(struct conf_full *,
 	if (rc == CFG_SUCCESS && conf_fill_logs(cf, err) == 0 &&
 	    (rules == NULL || rules(cf, err) == 0) &&
 	    conf_fill_levels(cf, err) == 0 && conf_fill_allow(cf, err) == 0 &&
-	    conf_check_firewall(cf, err) == 0) {
+	    conf_check_firewall(cf, err) == 0 &&
+	    conf_fill_notify(cf, err) == 0) {
 		conf_fill_plain(cf);
 		return c;
 	}

@@ -17,6 +17,7 @@
 #include "lib/core/addr.h"
 #include "lib/core/errbuf.h"
 #include "lib/core/log.h"
+#include "lib/core/rate.h"
 #include "lib/core/rules.h"
 #include "lib/core/score.h"
 
@@ -80,6 +81,13 @@ struct conf {
 		const char *password_file;
 		double timeout;
 	} redis;
+
+	struct {
+		const char *const *command; /* program, arguments; empty: none */
+		size_t min_level; /* index into levels */
+		struct rate rate;
+		double timeout;
+	} notify;
 
 	const char *helper; /* path */
 	struct {

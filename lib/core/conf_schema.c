@@ -12,6 +12,7 @@
 #include "lib/core/log.h"
 #include "lib/core/num.h"
 #include "lib/core/policy.h"
+#include "lib/core/rate.h"
 #include "lib/core/rules.h"
 #include "lib/core/storeuri.h"
 
@@ -247,6 +248,17 @@ check_kind(const char *value, struct errbuf *err)
 }
 
 static int
+check_rate(const char *value, struct errbuf *err)
+{
+	struct rate ignored;
+
+	if (!rate_parse(value, &ignored))
+		return errbuf_set(err, "'%s' is not a rate (like 5/s, 10/m, "
+				       "100/h, 1000/d)", value);
+	return 0;
+}
+
+static int
 check_log_target(const char *value, struct errbuf *err)
 {
 	if (strncmp(value, "file:", 5) == 0)
@@ -399,6 +411,15 @@ const struct conf_row conf_rows[] = {
 	    check_on_stop, "keep entries when the daemon ends, or remove them" },
 	{ "firewall", "shared", CONF_BOOL, "true", 0, 0, true, NULL,
 	    "blocks decided on other hosts are dropped here, too" },
+
+	{ "notify", "command", CONF_LIST, "{}", 0, 0, true, NULL,
+	    "program and arguments run for blocks and their ends" },
+	{ "notify", "min_level", CONF_STRING, "", 0, 0, true, NULL,
+	    "lowest level that is told; \"\" = every level" },
+	{ "notify", "rate", CONF_STRING, "10/m", 0, 0, true, check_rate,
+	    "runs at most: a number per s, m, h or d" },
+	{ "notify", "timeout", CONF_DURATION, "30s", 0.1, 3600, true, NULL,
+	    "a run that takes longer is killed" },
 
 	{ "redis", "prefix", CONF_STRING, "mxwarden:", 0, 0, false,
 	    check_prefix,

@@ -21,6 +21,7 @@
 #include "lib/io/store_redis.h"
 #include "policyd/daemon/control.h"
 #include "policyd/daemon/firewall.h"
+#include "policyd/daemon/hook.h"
 #include "policyd/daemon/http.h"
 #include "policyd/daemon/logs.h"
 #include "policyd/daemon/metrics.h"
@@ -56,6 +57,7 @@ on_blocked(void *ctx, const struct block *b, enum store_why why)
 		metrics_decided(app->metrics);
 	if (app->control != NULL)
 		control_event_blocked(app->control, b, why);
+	hook_blocked(app->hook, b, why);
 	if (app->firewall != NULL)
 		firewall_blocked(app->firewall, b, why);
 	if (app->state == NULL || why == STORE_LOADED)
@@ -74,6 +76,7 @@ on_unblocked(void *ctx, const struct block *b, enum store_why why)
 	report_unblocked(b, why, loop_now(app->loop));
 	if (app->control != NULL)
 		control_event_unblocked(app->control, b, why);
+	hook_unblocked(app->hook, b, why);
 	if (app->firewall != NULL)
 		firewall_unblocked(app->firewall, b, why);
 	if (app->state == NULL)
@@ -259,6 +262,7 @@ app_parts(const struct app *app)
 		.firewall = app->firewall,
 		.state = app->state,
 		.policy = app->policy,
+		.hook = app->hook,
 		.control = app->control,
 		.started = app->started,
 		.now = loop_now(app->loop),
@@ -311,6 +315,7 @@ app_create(const struct app_options *options)
 	app->drain = loop_timer_create(app->loop, LOOP_ANSWERS, on_drain, app);
 	app->reaper = reaper_create(app->loop);
 	app->notify = notify_create(app->loop);
+	app->hook = hook_create(app->loop, app->reaper, conf);
 	app->metrics = metrics_create();
 	app->store = app_store(app);
 	app->engine = engine_create(conf, app->store, &app_events, app);
@@ -342,6 +347,7 @@ app_destroy(struct app **appp)
 	engine_destroy(&app->engine);
 	store_destroy(&app->store);
 	metrics_destroy(&app->metrics);
+	hook_destroy(&app->hook);
 	notify_destroy(&app->notify);
 	reaper_destroy(&app->reaper);
 	loop_timer_destroy(&app->tick);

@@ -15,6 +15,7 @@
 #define APP_N_SIGNALS 4
 
 struct event;
+struct hook;
 struct notify;
 struct output;
 struct reaper;
@@ -35,6 +36,7 @@ struct app {
 	struct reaper *reaper;
 	struct notify *notify;
 	struct output *output;
+	struct hook *hook;
 	struct activation activation;
 	struct loop_timer *tick, *drain;
 	struct event *ev_signal[APP_N_SIGNALS];

@@ -19,6 +19,7 @@
 #include "policyd/daemon/app_int.h"
 #include "policyd/daemon/control.h"
 #include "policyd/daemon/firewall.h"
+#include "policyd/daemon/hook.h"
 #include "policyd/daemon/http.h"
 #include "policyd/daemon/identity.h"
 #include "policyd/daemon/logs.h"
@@ -185,7 +186,7 @@ separate_privileges(struct app *app, struct errbuf *err)
 		return -1;
 	if (identity_become(conf->user, err) != 0)
 		return -1;
-	return syscalls_forbid(false, err);
+	return syscalls_forbid(hook_wanted(conf), err);
 }
 
 void

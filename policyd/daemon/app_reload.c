@@ -19,6 +19,7 @@
 #include "policyd/daemon/app_int.h"
 #include "policyd/daemon/control.h"
 #include "policyd/daemon/firewall.h"
+#include "policyd/daemon/hook.h"
 #include "policyd/daemon/http.h"
 #include "policyd/daemon/logs.h"
 #include "policyd/daemon/output.h"
@@ -100,6 +101,7 @@ app_commit(struct app *app, struct prepared *p)
 	logs_configure(app->logs, conf, false);
 	if (app->firewall != NULL)
 		firewall_reconfigure(app->firewall, conf);
+	hook_reconfigure(app->hook, conf);
 	state_set_interval(app->state, conf->snapshot_interval);
 	conf_destroy(&app->conf);
 	app->conf = conf;

@@ -16,6 +16,7 @@
 #include "lib/core/xalloc.h"
 #include "lib/io/conn.h"
 #include "policyd/daemon/firewall.h"
+#include "policyd/daemon/hook.h"
 #include "policyd/daemon/logs.h"
 #include "policyd/daemon/policysrv.h"
 #include "policyd/daemon/state.h"
@@ -302,6 +303,21 @@ put_firewall(struct evbuffer *b, const struct firewall *firewall)
 	    (double)fs.errors);
 }
 
+static void
+put_hook(struct evbuffer *b, const struct hook *hook)
+{
+	struct hook_stats hs;
+
+	hook_stats(hook, &hs);
+	put_head(b, "notifications_total", "counter",
+	    "Runs of notify.command, and events without one.");
+	put_value(b, "notifications_total", "result", "done", (double)hs.done);
+	put_value(b, "notifications_total", "result", "failed",
+	    (double)hs.failed);
+	put_value(b, "notifications_total", "result", "suppressed",
+	    (double)hs.suppressed);
+}
+
 /* Resident memory in bytes, 0 if /proc does not tell. */
 static double
 resident(void)
@@ -362,6 +378,7 @@ metrics_write(const struct metrics *m, const struct status_parts *p,
 	put_logs(b, p->logs);
 	put_store(b, p->store);
 	put_firewall(b, p->firewall);
+	put_hook(b, p->hook);
 }
 
 bool

@@ -9,6 +9,7 @@ struct control;
 struct control_client;
 struct engine;
 struct firewall;
+struct hook;
 struct logs;
 struct policysrv;
 struct state;
@@ -23,6 +24,7 @@ struct status_parts {
 	const struct state *state;
 	const struct policysrv *policy;
 	const struct control *control;
+	const struct hook *hook;
 	double started, now;
 };
 
