@@ -382,6 +382,7 @@ require MxwardenTest::Socketmap;
 require MxwardenTest::Smtp;
 require MxwardenTest::Dns;
 require MxwardenTest::Exim;
+require MxwardenTest::Regex;
 require MxwardenTest::Rules;
 require MxwardenTest::Syslog;
 
