@@ -60,7 +60,7 @@ printed {
 
 	wait_for {
 		die $proc->tail if !$proc->alive;
-		$proc->stdout =~ /raised 203\.0\.113\.5 level=reject/;
+		$proc->stdout =~ /blocked 203\.0\.113\.5 level=reject/;
 	} 60, 'the sample to be blocked';
 	ok(index($proc->stdout, "check_policy_service { inet:127.0.0.1:$port, " .
 	    'timeout=2s, default_action=DUNNO }') > 0,
@@ -104,7 +104,7 @@ printed {
 	my $proc = start('--port', $port, $log);
 	wait_for {
 		die $proc->tail if !$proc->alive;
-		$proc->stdout =~ /raised 192\.0\.2\.7 level=reject/;
+		$proc->stdout =~ /blocked 192\.0\.2\.7 level=reject/;
 	} 60, 'the log to be read';
 	append($log, "$now mx1 postfix/smtpd[$_]: lost connection after " .
 	    "AUTH from unknown[2001:db8::7]\n") for 6 .. 8;

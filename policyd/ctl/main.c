@@ -100,8 +100,7 @@ static const struct verb main_verbs[] = {
 	{ "explain", 1, 1, { OPT_RULES }, verb_explain,
 	    "[--rules SET,...] LINE | -",
 	    "how a log line is parsed, which rule matches or why none does",
-	    "      --rules SET,...  use these rule sets (those of the "
-	    "configured logs)\n"
+	    "      --rules SET,...  use these rule sets (all)\n"
 	    "With - lines are read from standard input. Exit status 1 if "
 	    "LINE is no offence.\n" },
 	{ "replay", 1, -1, { OPT_DECISIONS, OPT_RULES, OPT_UNMATCHED, 'n' }, verb_replay,

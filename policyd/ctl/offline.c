@@ -127,7 +127,7 @@ offline_sets(const struct offline *o, const struct ctl *ctl, const char *path)
 		if (offline_same_file(path, conf->logs[i].path) ||
 		    conf_log_covers(&conf->logs[i], path))
 			choice_add_log(&c, &conf->logs[i]);
-	if (c.bits == 0)
+	if (c.bits == 0 && path != NULL)
 		for (size_t i = 0; i < conf->n_logs; i++)
 			choice_add_log(&c, &conf->logs[i]);
 	if (c.bits == 0)

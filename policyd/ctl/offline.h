@@ -24,7 +24,8 @@ void offline_destroy(struct offline *);
 
 /*
  * The rule sets to use, NULL-terminated: those of --rules; or of the configured
- * log that is this file; or of all configured logs; or all there are. NULL
+ * log that is this file; or of all configured logs; or, without a path or a
+ * log, all there are. NULL
  * after an error message. The array is the caller's, the strings are the
  * configuration's. `path` may be NULL.
  */
