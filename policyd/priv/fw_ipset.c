@@ -31,7 +31,7 @@ ipset_expires(const struct conf *conf)
 static bool
 has_family(int family)
 {
-	return family == 4 || access("/proc/net/if_inet6", F_OK) == 0;
+	return family == 4 || access("/proc/self/net/if_inet6", F_OK) == 0;
 }
 
 static void
