@@ -373,56 +373,6 @@ conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 	return 0;
 }
 
-bool
-conf_log_is_journal(const struct conf_log *log, const char **directory_r)
-{
-	*directory_r = NULL;
-	if (strcmp(log->path, "journal") == 0)
-		return true;
-	if (strncmp(log->path, "journal:/", 9) != 0)
-		return false;
-	*directory_r = log->path + 8;
-	return true;
-}
-
-bool
-conf_log_is_pattern(const struct conf_log *log)
-{
-	return strpbrk(log->path, "*?[") != NULL;
-}
-
-/* mail.log.1, mail.log-20261231, mail.log.2.gz: what log rotation makes. */
-static bool
-is_rotated_name(const char *path)
-{
-	static const char *const packed[] = { ".gz", ".bz2", ".xz", ".zst",
-		".lz4" };
-	size_t len = strlen(path), digits = 0;
-
-	for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++) {
-		size_t n = strlen(packed[i]);
-
-		if (len > n && strcmp(path + len - n, packed[i]) == 0)
-			return true;
-	}
-	while (digits < len && path[len - 1 - digits] >= '0' &&
-	    path[len - 1 - digits] <= '9')
-		digits++;
-	return digits > 0 && digits < len &&
-	    (path[len - 1 - digits] == '.' ||
-		(path[len - 1 - digits] == '-' && digits >= 8));
-}
-
-bool
-conf_log_covers(const struct conf_log *log, const char *path)
-{
-	if (strcmp(log->path, path) == 0)
-		return true;
-	return conf_log_is_pattern(log) &&
-	    fnmatch(log->path, path, FNM_PATHNAME | FNM_PERIOD) == 0 &&
-	    !is_rotated_name(path);
-}
-
 static int
 level_compare(const void *a, const void *b)
 {
@@ -709,62 +659,4 @@ conf_restart_needed(const struct conf *old, const struct conf *new,
 			conf_section(new, row->section), row->name))
 			say(ctx, row->section, row->name);
 	}
-}
-
-static bool
-parse_inet(const char *text, struct conf_endpoint *out, struct errbuf *err)
-{
-	const char *colon = strrchr(text, ':');
-	const char *host = text;
-	size_t len;
-	uint64_t port;
-
-	if (colon == NULL || colon == text) {
-		errbuf_set(err, "'%s' is not ADDRESS:PORT", text);
-		return false;
-	}
-	len = (size_t)(colon - text);
-	if (host[0] == '[' && host[len - 1] == ']') {
-		host++;
-		len -= 2;
-	} else if (memchr(host, ':', len) != NULL) {
-		errbuf_set(err, "'%s': write an IPv6 address in brackets",
-		    text);
-		return false;
-	}
-	if (!addr_parse_host(host, len, &out->addr)) {
-		errbuf_set(err, "'%.*s' is not an address (names are not looked "
-				"up)", (int)len, host);
-		return false;
-	}
-	if (!num_parse_u64(colon + 1, strlen(colon + 1), &port) ||
-	    port > 65535) {
-		errbuf_set(err, "'%s' is not a port", colon + 1);
-		return false;
-	}
-	out->port = (uint16_t)port;
-	return true;
-}
-
-bool
-conf_parse_endpoint(const char *text, struct conf_endpoint *out,
-    struct errbuf *err)
-{
-	memset(out, 0, sizeof(*out));
-	if (strncmp(text, "inet:", 5) == 0)
-		return parse_inet(text + 5, out, err);
-	if (strncmp(text, "unix:", 5) != 0) {
-		errbuf_set(err, "'%s' is neither inet:ADDRESS:PORT nor "
-				"unix:/path", text);
-		return false;
-	}
-	text += 5;
-	if (text[0] != '/' || strlen(text) >= sizeof(out->path)) {
-		errbuf_set(err, "'%s' is not an absolute path of at most %zu "
-				"bytes", text, sizeof(out->path) - 1);
-		return false;
-	}
-	out->is_unix = true;
-	memcpy(out->path, text, strlen(text) + 1);
-	return true;
 }
