@@ -110,6 +110,9 @@ _setup {
 	my $dir = MxwardenTest::tmp_dir();
 	my $hosts = "127.0.0.1 localhost\n::1 localhost\n";
 
+	# Names of further namespaces shall not be left on the host.
+	mkdir '/run/netns';
+	_sh('mount', '-t', 'tmpfs', 'tmpfs', '/run/netns');
 	_sh('ip', 'link', 'set', 'lo', 'up');
 	for my $addr (@{$arg{ipv4} // []}) {
 		_sh('ip', 'addr', 'add', $addr, 'dev', 'lo');
