@@ -186,6 +186,36 @@ rss {
 	$d->stop;
 }
 
+# --- With a helper, which reads the configuration itself ----------------------
+
+SKIP: {
+	skip 'needs root', 5 if $> != 0;
+	my $d = MxwardenTest::Daemon->new(start => 0);
+	# The sources may be another user's; the helper would not read them.
+	my $rules = spew($d->dir . '/postfix.conf', slurp("$sets/postfix.conf"));
+	my %conf = (user => 'nobody', helper => program('mxwarden-priv'),
+		include => [$rules]);
+
+	$d->write_conf({ %conf });
+	chmod 0755, $d->dir;
+	$d->start;
+	is($d->ctl('status')->{helper} // $d->ctl('status')->{daemon}{helper},
+	    'running', 'the helper runs');
+	$d->write_conf({ %conf, dry_run => 'true' });
+	chmod 0666, $d->conf_file;
+	my ($status, undef, $err) = $d->ctl_full('reload');
+	is($status, 2, 'a file that others can write is refused');
+	like($err, qr/must belong to root and be writable by nobody else/,
+	    'it is said');
+	chmod 0644, $d->conf_file;
+	is(($d->ctl_full('reload'))[0], 0, 'reloaded');
+	# The helper takes the new one, too, or it would say so.
+	$d->ctl('reload');
+	unlike($d->proc->stderr, qr/mxwarden-priv.*not reloaded/,
+	    'by both');
+	$d->stop;
+}
+
 # --- Many, under load ---------------------------------------------------------
 
 {

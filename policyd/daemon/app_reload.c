@@ -69,11 +69,29 @@ prepare_output(struct app *app, struct prepared *p, struct errbuf *err)
 	return p->output != NULL ? 0 : -1;
 }
 
+/* The helpers read the file themselves, and refuse one that others can write:
+ * better said now than found out by them. */
+static int
+check_helpers(const struct app *app, const char *file, struct errbuf *err)
+{
+	struct conf *theirs;
+
+	if (app->firewall == NULL &&
+	    strcmp(logs_helper_state(app->logs), "running") != 0)
+		return 0;
+	theirs = conf_read_trusted(file, err);
+	if (theirs == NULL)
+		return -1;
+	conf_destroy(&theirs);
+	return 0;
+}
+
 static int
 app_prepare(struct app *app, struct prepared *p, struct errbuf *err)
 {
 	p->conf = conf_read(app->conf->file, err);
 	if (p->conf == NULL || logs_check(p->conf, err) != 0 ||
+	    check_helpers(app, p->conf->file, err) != 0 ||
 	    prepare_output(app, p, err) != 0 ||
 	    app_prepare_listeners(app, p->conf, err) != 0)
 		return -1;
