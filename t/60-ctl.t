@@ -125,6 +125,29 @@ is($d->ctl('show', '192.0.2.99')->{score}, undef, 'show: nothing is known');
 is_deeply($d->ctl('show', '192.0.2.99')->{rules}, {}, 'show: no rules');
 ok($d->ctl('show', '198.51.100.200')->{allowed}, 'show: allow list');
 like(ctl_ok('show', 'show', $six), qr/^  rules +w4=3$/m, 'show as text');
+my $told = ctl_ok('show', 'show', $six);
+like($told, qr/^\Q$scope\E is blocked at level \w+ for another \w+\.$/m,
+    'show tells for how long');
+like($told, qr/^Decided by \S+, because of w4; its score is 12 now\.$/m,
+    '... why, and by whom');
+like($told, qr/^To end it: +mxwarden unblock \Q$scope\E$/m, '... and how to end it');
+unlike((ctl('show', '192.0.2.1'))[1], qr/To end it/,
+    '... not of one who is not blocked');
+
+# Again and again, until interrupted.
+for my $json ([], ['--json']) {
+	my $top = spawn(name => 'top', oneshot => 1, cmd => [program('mxwarden'),
+		'-s', $d->control, @$json, 'top', '-i', '100ms']);
+	my $head = @$json ? qr/^\[/m : qr/^ADDRESS/m;
+
+	wait_for { 3 <= (() = $top->stdout =~ /$head/g) }
+	    20, 'three turns of top';
+	unlike($top->stdout, qr/\e/, "top -i @$json: plain where there is no terminal");
+	$top->{stopped} = 1;
+	$top->signal('INT');
+	is($top->wait(10), 128 + 2, '... until interrupted');
+}
+ctl_fails(2, qr/is not an interval/, 'top', '-i', $_) for qw(0 x 0.01 1e99 nan);
 ctl_fails(1, qr/^  blocked +no$/m, 'show', '192.0.2.1');
 is(($d->ctl_full('show', '192.0.2.1'))[0], 1, 'show --json: the same status');
 ctl_fails(2, qr/'example.com' is not an IP address/, 'show', 'example.com');

@@ -47,7 +47,8 @@ _mxwarden()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		-c | --config | -s | --socket | -l | --level | -n | --count | \
-		    -t | --time | -r | --reason | --rules | --unmatched)
+		    -t | --time | -r | --reason | -i | --interval | \
+		    --rules | --unmatched)
 			((i++))
 			;;
 		-*) ;;
@@ -63,7 +64,7 @@ _mxwarden()
 
 	case $verb in
 	list) options+=' -l --level' ;;
-	top) options+=' -n --count' ;;
+	top) options+=' -n --count -i --interval' ;;
 	block) options+=' -l --level -t --time -r --reason' ;;
 	unblock) options+=' --all' ;;
 	watch) options+=' --offences' ;;
@@ -76,6 +77,7 @@ _mxwarden()
 	-l | --level) words=$(_mxwarden_levels) ;;
 	--rules) words=$(_mxwarden_sets) ;;
 	-t | --time) words='10m 1h 1d 7d' ;;
+	-i | --interval) words='1s 2s 10s' ;;
 	-n | --count | -r | --reason | --unmatched) ;;
 	*)
 		case $cur:$verb:$place in

@@ -23,6 +23,7 @@ struct ctl {
 	const char *level; /* options of verbs; NULL or false: not given */
 	const char *count;
 	const char *duration;
+	const char *interval;
 	const char *reason;
 	const char *rules;
 	const char *unmatched;

@@ -17,8 +17,14 @@
 #include "policyd/ctl/ctl.h"
 
 /* Options without a short form. */
-enum { OPT_JSON = 256, OPT_RULES, OPT_ALL, OPT_DECISIONS, OPT_OFFENCES,
-	OPT_UNMATCHED };
+enum {
+	OPT_JSON = 256,
+	OPT_RULES,
+	OPT_ALL,
+	OPT_DECISIONS,
+	OPT_OFFENCES,
+	OPT_UNMATCHED
+};
 
 static const struct option main_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -30,6 +36,7 @@ static const struct option main_options[] = {
 	{ "count", required_argument, NULL, 'n' },
 	{ "time", required_argument, NULL, 't' },
 	{ "reason", required_argument, NULL, 'r' },
+	{ "interval", required_argument, NULL, 'i' },
 	{ "rules", required_argument, NULL, OPT_RULES },
 	{ "all", no_argument, NULL, OPT_ALL },
 	{ "decisions", no_argument, NULL, OPT_DECISIONS },
@@ -53,8 +60,12 @@ static const struct verb main_verbs[] = {
 	    "state of the daemon, its logs and its store", "" },
 	{ "list", 0, 0, { 'l' }, verb_list, "[-l LEVEL]", "blocked addresses",
 	    "  -l, --level LEVEL  only those blocked at this level\n" },
-	{ "top", 0, 0, { 'n' }, verb_top, "[-n N]", "highest scores",
-	    "  -n, --count N      how many (20)\n" },
+	{ "top", 0, 0, { 'n', 'i' }, verb_top, "[-n N] [-i TIME]",
+	    "highest scores",
+	    "  -n, --count N        how many (20; with -i what fits on the "
+	    "terminal)\n"
+	    "  -i, --interval TIME  again and again, until interrupted: 2, 2s, "
+	    "1m\n" },
 	{ "show", 1, 1, { 0 }, verb_show, "ADDR",
 	    "what is known about an address",
 	    "Exit status 0 if it is blocked, 1 if not. An IPv6 address stands "
@@ -103,15 +114,16 @@ static const struct verb main_verbs[] = {
 	    "      --rules SET,...  use these rule sets (all)\n"
 	    "With - lines are read from standard input. Exit status 1 if "
 	    "LINE is no offence.\n" },
-	{ "replay", 1, -1, { OPT_DECISIONS, OPT_RULES, OPT_UNMATCHED, 'n' }, verb_replay,
-	    "[OPTION]... LOG...",
+	{ "replay", 1, -1, { OPT_DECISIONS, OPT_RULES, OPT_UNMATCHED, 'n' },
+	    verb_replay, "[OPTION]... LOG...",
 	    "what these logs would have caused; needs no daemon",
 	    "      --decisions      one line per block, nothing else\n"
 	    "  -n, --count N        offenders to show (20)\n"
 	    "      --rules SET,...  use these rule sets (those of the "
 	    "configured log with\n"
 	    "                       the same path, else of all logs)\n"
-	    "      --unmatched N    the N commonest shapes of lines that name an "
+	    "      --unmatched N    the N commonest shapes of lines that name "
+	    "an "
 	    "address and\n"
 	    "                       match no rule\n"
 	    "Oldest log first. Logs may be compressed with gzip; - reads "
@@ -239,6 +251,9 @@ main_set(struct ctl *ctl, int opt)
 	case 'r':
 		ctl->reason = optarg;
 		break;
+	case 'i':
+		ctl->interval = optarg;
+		break;
 	case OPT_JSON:
 		ctl->json = true;
 		break;
@@ -266,7 +281,8 @@ static int
 main_parse(int argc, char **argv, const struct verb *v, struct ctl *ctl)
 {
 	/* The '+' keeps getopt from looking behind the verb. */
-	const char *shorts = v == NULL ? "+c:s:hVl:n:t:r:" : "c:s:hVl:n:t:r:";
+	const char *shorts =
+	    v == NULL ? "+c:s:hVl:n:t:r:i:" : "c:s:hVl:n:t:r:i:";
 	int opt;
 
 	optind = 0;

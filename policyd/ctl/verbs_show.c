@@ -5,8 +5,12 @@
  * Records are shown as they come, also a million of them: JSON is a stream, and
  * tables keep no more than TABLE_ROWS_MAX rows.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "lib/core/log.h"
 #include "lib/core/num.h"
@@ -88,8 +92,9 @@ verb_list(const struct ctl *ctl)
 	return listing_run(ctl, &req, "block", COLUMNS(columns), "since");
 }
 
-enum ctl_status
-verb_top(const struct ctl *ctl)
+/* n < 0: as many as the daemon likes. */
+static enum ctl_status
+top_once(const struct ctl *ctl, double n)
 {
 	static const struct table_column columns[] = {
 		{ "address", "ADDRESS", false, 0 },
@@ -101,18 +106,78 @@ verb_top(const struct ctl *ctl)
 		{ "rules", "RULES", false, 0 },
 	};
 	struct record_out req = { 0 };
-	uint64_t n;
 
 	record_begin(&req, "top");
+	if (n >= 0)
+		record_num(&req, "n", n);
+	return listing_run(ctl, &req, "score", COLUMNS(columns), NULL);
+}
+
+/* As many scores as fit below the two lines of the heading. */
+static double
+top_rows(void)
+{
+	struct winsize w;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_row == 0)
+		return 20;
+	return w.ws_row > 4 ? w.ws_row - 3 : 1;
+}
+
+/* A screen for each turn on a terminal, else one table after the other; until
+ * interrupted, or until the daemon is gone. */
+static enum ctl_status
+top_refresh(const struct ctl *ctl, double n, double interval)
+{
+	const struct timespec nap = { .tv_sec = (time_t)interval,
+		.tv_nsec = (long)((interval - floor(interval)) * 1e9) };
+	bool screen = isatty(STDOUT_FILENO) && !ctl->json;
+	enum ctl_status status;
+
+	for (;;) {
+		char clock[16] = "";
+		time_t now = (time_t)ctl_now();
+		struct tm tm;
+
+		if (screen) {
+			if (localtime_r(&now, &tm) != NULL)
+				strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+			/* Home, and clear. */
+			printf("\033[H\033[2Jmxwarden top  %s\n", clock);
+		}
+		status = top_once(ctl, n < 0 && screen ? top_rows() : n);
+		if (status == CTL_ERROR || fflush(stdout) != 0)
+			return status;
+		nanosleep(&nap, NULL);
+		if (!screen && !ctl->json)
+			printf("\n");
+	}
+}
+
+enum ctl_status
+verb_top(const struct ctl *ctl)
+{
+	double n = -1, interval = 0;
+	uint64_t count;
+
 	if (ctl->count != NULL) {
-		if (!num_parse_u64(ctl->count, strlen(ctl->count), &n)) {
+		if (!num_parse_u64(ctl->count, strlen(ctl->count), &count)) {
 			log_error("top: '%s' is not a number", ctl->count);
-			record_free(&req);
 			return CTL_ERROR;
 		}
-		record_num(&req, "n", (double)n);
+		n = (double)count;
 	}
-	return listing_run(ctl, &req, "score", COLUMNS(columns), NULL);
+	if (ctl->interval == NULL)
+		return top_once(ctl, n);
+	if ((!num_parse_duration(ctl->interval, &interval) &&
+		!num_parse_double(
+		    ctl->interval, strlen(ctl->interval), &interval)) ||
+	    !(interval >= 0.1 && interval <= 86400)) {
+		log_error("top: '%s' is not an interval from 100ms to 1d",
+		    ctl->interval);
+		return CTL_ERROR;
+	}
+	return top_refresh(ctl, n, interval);
 }
 
 enum ctl_status
@@ -128,6 +193,40 @@ verb_allow_list(const struct ctl *ctl)
 	return listing_run(ctl, &req, "allow", COLUMNS(columns), NULL);
 }
 
+/* What the fields say, in words, and how to end it. */
+static void
+show_explain(const struct record *r)
+{
+	char addr[64], block[64], level[64], rule[64], by[64];
+	char time[NUM_DURATION_LEN];
+	double left = record_get_num(r, "until", 0) - ctl_now();
+	double score = record_get_num(r, "score", 0);
+	double strikes = record_get_num(r, "strikes", 0);
+
+	if (record_get_num(r, "blocked", 0) == 0)
+		return;
+	table_clean(record_get_str(r, "address", ""), addr, sizeof(addr));
+	table_clean(record_get_str(r, "block", ""), block, sizeof(block));
+	table_clean(record_get_str(r, "level", ""), level, sizeof(level));
+	table_clean(record_get_str(r, "rule", ""), rule, sizeof(rule));
+	table_clean(record_get_str(r, "by", ""), by, sizeof(by));
+	printf("\n%s is blocked at level %s for another %s.\n", block, level,
+	    num_format_duration(left > 0 ? floor(left) : 0, time));
+	printf("Decided by %s, because of %s", by, rule);
+	if (score > 0)
+		printf("; its score is %g now", score);
+	printf(".\n");
+	if (strikes > 1)
+		printf("Blocked %g times of late, so the block lasts longer.\n",
+		    strikes);
+	if (record_get_num(r, "allowed", 0) != 0)
+		printf("It is on the allow list: mail passes all the same.\n");
+	printf("\nTo end it:        mxwarden unblock %s\n"
+	       "and its strikes:  mxwarden forgive %s\n"
+	       "for good:         mxwarden allow add %s\n",
+	    block, addr, addr);
+}
+
 static void
 show_record(void *ctx, const struct record *r)
 {
@@ -136,6 +235,7 @@ show_record(void *ctx, const struct record *r)
 
 	if (!ctl->json) {
 		table_fields(stdout, r, ctl_now());
+		show_explain(r);
 		return;
 	}
 	json_open(&j, NULL, '{');
