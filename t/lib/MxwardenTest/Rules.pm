@@ -53,7 +53,8 @@ explain {
 	my ($self, $text) = @_;
 	my @lines = split /\n/, $text;
 	my @objects = map { JSON::PP::decode_json($_) }
-	    split /\n/, $self->_ctl($text, 'explain', '-');
+	    split /\n/, $self->_ctl($text, 'explain', '--rules',
+	    join(',', @{$self->{sets}}), '-');
 
 	croak @objects . ' answers for ' . @lines . ' lines'
 	    if @objects != @lines;
