@@ -98,14 +98,16 @@ log_fatal(const char *fmt, ...)
 bool
 loglimit_pass(struct loglimit *l, double now, unsigned long *held_r)
 {
-	if (now >= l->next)
-		l->burst = 0;
-	if (l->burst >= LOGLIMIT_BURST) {
+	double most = LOGLIMIT_BURST * LOGLIMIT_INTERVAL;
+
+	/* Far ahead it is only after the clock was put back. */
+	if (l->next < now || l->next > now + 2 * most)
+		l->next = now;
+	if (l->next + LOGLIMIT_INTERVAL > now + most) {
 		l->held++;
 		return false;
 	}
-	l->burst++;
-	l->next = now + LOGLIMIT_INTERVAL;
+	l->next += LOGLIMIT_INTERVAL;
 	*held_r = l->held;
 	l->held = 0;
 	return true;

@@ -49,14 +49,14 @@ void log_fatal(const char *fmt, ...)
 
 /*
  * A loglimit lets a burst of LOGLIMIT_BURST messages through, then one every
- * LOGLIMIT_INTERVAL seconds, and counts what it held back. Zero-initialised.
+ * LOGLIMIT_INTERVAL seconds, and counts what it held back. Each interval
+ * without a message gives one of the burst back. Zero-initialised.
  */
 #define LOGLIMIT_BURST 5
 #define LOGLIMIT_INTERVAL 10.0
 
 struct loglimit {
-	double next; /* no message before this time once the burst is used up */
-	unsigned burst;
+	double next; /* when all of the burst will be given back */
 	unsigned long held; /* messages held back since the last one */
 };
 
