@@ -486,6 +486,10 @@ engine_load_sources(struct engine *e, struct snapshot_reader *r)
 {
 	struct source *src;
 
-	while (e->n_sources < SOURCES_MAX && (src = source_load(r)) != NULL)
-		entry_add(e, src);
+	while ((src = source_load(r)) != NULL) {
+		if (e->n_sources < SOURCES_MAX)
+			entry_add(e, src);
+		else
+			source_destroy(&src);
+	}
 }

@@ -39,6 +39,16 @@ scoretop_destroy(struct scoretop **tp)
 	*tp = NULL;
 }
 
+/* Of equal scores the lower address ranks higher: the same table gives the
+ * same answer, in whatever order it is walked. */
+static bool
+ranks_below(const struct found *a, const struct found *b)
+{
+	if (a->score != b->score)
+		return a->score < b->score;
+	return addr_compare(&a->addr, &b->addr) > 0;
+}
+
 static void
 sift_down(struct scoretop *top, struct found f)
 {
@@ -48,9 +58,9 @@ sift_down(struct scoretop *top, struct found f)
 		size_t down = pos * 2 + 1;
 
 		if (down + 1 < top->n &&
-		    top->heap[down + 1].score < top->heap[down].score)
+		    ranks_below(&top->heap[down + 1], &top->heap[down]))
 			down++;
-		if (down >= top->n || f.score <= top->heap[down].score)
+		if (down >= top->n || !ranks_below(&top->heap[down], &f))
 			break;
 		top->heap[pos] = top->heap[down];
 		pos = down;
@@ -63,7 +73,7 @@ sift_up(struct scoretop *top, struct found f)
 {
 	size_t pos = top->n++;
 
-	while (pos > 0 && f.score < top->heap[(pos - 1) / 2].score) {
+	while (pos > 0 && ranks_below(&f, &top->heap[(pos - 1) / 2])) {
 		top->heap[pos] = top->heap[(pos - 1) / 2];
 		pos = (pos - 1) / 2;
 	}
@@ -80,7 +90,7 @@ visit(void *ctx, const struct addr *a, const struct score_entry *e)
 		return;
 	if (top->n < top->max)
 		sift_up(top, f);
-	else if (top->max > 0 && f.score > top->heap[0].score)
+	else if (top->max > 0 && ranks_below(&top->heap[0], &f))
 		sift_down(top, f);
 }
 

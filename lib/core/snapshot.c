@@ -281,7 +281,7 @@ snapshot_reader_open(const char *path, struct snapshot_reader **reader_r,
 		return SNAPSHOT_BAD;
 	}
 	if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-		errbuf_set(err, st.st_size == 0 ? "empty" : "not a file");
+		errbuf_set(err, S_ISREG(st.st_mode) ? "empty" : "not a file");
 		close(fd);
 		return SNAPSHOT_BAD;
 	}

@@ -338,8 +338,10 @@ run_forgive(struct embedded *em, const struct addr *a)
 {
 	bool any = is_known(em, scoretable_get(em->scores, a));
 
+	any |= strikes_get(em->strikes, a, em->poll_horizon,
+		   em->params->repeat.memory) > 0;
 	scoretable_clear(em->scores, a);
-	any |= strikes_del(em->strikes, a);
+	strikes_del(em->strikes, a);
 	any |= lift(em, a);
 	return any ? STORE_OK : STORE_NOT_FOUND;
 }

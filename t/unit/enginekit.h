@@ -306,7 +306,7 @@ kit_addr(const char *s)
 }
 
 /* The action for a client at BASE + t; user may be NULL. */
-static const char *
+__attribute__((unused)) static const char *
 kit_ask(struct kit *k, double t, const char *client, const char *user,
     struct verdict *v)
 {

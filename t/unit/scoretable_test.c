@@ -1,0 +1,316 @@
+/* scoretable, scoretop, strikes: bounds, order, what was applied, snapshots. */
+#include "lib/core/scoretable.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/core/errbuf.h"
+#include "lib/core/scoretop.h"
+#include "lib/core/snapshot.h"
+#include "lib/core/strikes.h"
+#include "t/unit/rnd.h"
+#include "t/unit/tap.h"
+
+static struct addr
+nth(uint32_t i)
+{
+	struct addr a = { .plen = 128 };
+
+	memset(a.b + 10, 0xff, 2);
+	memcpy(a.b + 12, &i, 4);
+	return a;
+}
+
+/* An entry with this last offence; how it is touched. */
+static struct score_entry *
+put(struct scoretable *st, uint32_t i, double last)
+{
+	struct addr a = nth(i);
+	struct score_entry *e;
+	bool added;
+
+	e = scoretable_touch(st, &a, &added);
+	if (e == NULL)
+		exit(1);
+	e->score.last = last;
+	e->hits++;
+	return e;
+}
+
+static bool
+has(const struct scoretable *st, uint32_t i)
+{
+	struct addr a = nth(i);
+
+	return scoretable_get(st, &a) != NULL;
+}
+
+static void
+test_order(void)
+{
+	struct scoretable *st = scoretable_create(4);
+	struct addr a = nth(1);
+	struct score_entry *e;
+	bool added;
+
+	for (uint32_t i = 0; i < 4; i++)
+		put(st, i, i);
+	put(st, 0, 10);
+	put(st, 4, 4);
+	ok(has(st, 0) && !has(st, 1) && has(st, 4),
+	    "the one that was not touched for the longest time makes room");
+	is_int(scoretable_evicted(st), 1, "and is counted");
+	is_int(scoretable_count(st), 4, "the bound holds");
+	is_int(scoretable_expire(st, 2, 99), 1, "expired up to a time");
+	ok(!has(st, 2) && has(st, 3), "that one");
+	is_int(scoretable_expire(st, 4, 1), 1, "no more than asked for");
+	is_int(scoretable_expire(st, 100, 99), 2, "the rest");
+	is_int(scoretable_evicted(st), 1, "which is no eviction");
+	e = scoretable_touch(st, &a, &added);
+	ok(added && e->hits == 0 && e->n_rules == 0 && e->n_more == 0,
+	    "an entry that comes again is new");
+	e = scoretable_touch(st, &a, &added);
+	ok(!added, "and then known");
+	scoretable_destroy(&st);
+	scoretable_destroy(&st);
+	ok(st == NULL, "destroyed");
+	st = scoretable_create(0);
+	put(st, 1, 1);
+	put(st, 2, 1);
+	is_int(scoretable_count(st), 1, "a bound of 0 is one of 1");
+	scoretable_destroy(&st);
+}
+
+static void
+test_applied(void)
+{
+	struct scoretable *st = scoretable_create(10);
+	struct score_entry *e = put(st, 1, 1);
+	struct addr a = nth(1);
+	unsigned wrong = 0;
+
+	ok(score_entry_apply_offset(e, 5, 100), "the first");
+	ok(!score_entry_apply_offset(e, 5, 100), "the same");
+	ok(!score_entry_apply_offset(e, 5, 99), "an older one");
+	ok(score_entry_apply_offset(e, 5, 101), "a newer one");
+	ok(score_entry_apply_offset(e, 0, 1) &&
+		score_entry_apply_offset(e, 0, 1),
+	    "no epoch, always new");
+	for (uint64_t epoch = 1; epoch < 1024; epoch++)
+		if (epoch != 5)
+			wrong += !score_entry_apply_offset(e, epoch, epoch);
+	for (uint64_t epoch = 1; epoch < 1024; epoch++)
+		if (epoch != 5)
+			wrong += score_entry_apply_offset(e, epoch, epoch) ||
+			    !score_entry_apply_offset(e, epoch, epoch + 1);
+	is_int(wrong, 0, "many epochs");
+	for (uint64_t epoch = 2000; epoch < 5000; epoch++)
+		score_entry_apply_offset(e, epoch, 1);
+	ok(e->n_more <= 1024, "but not without bound");
+	ok(score_entry_apply_offset(e, 4999, 1),
+	    "those that do not fit count rather too often than never");
+	ok(scoretable_clear(st, &a) && !scoretable_clear(st, &a),
+	    "cleared, once");
+	ok(has(st, 1) && e->hits == 0 && !score_entry_apply_offset(e, 5, 101),
+	    "what was applied stays applied");
+	scoretable_destroy(&st);
+}
+
+static void
+test_counts(void)
+{
+	struct scoretable *st = scoretable_create(10);
+	struct score_entry *e = put(st, 1, 1);
+
+	score_entry_reset(e);
+	for (name_id r = 1; r <= SCORETABLE_RULES + 3; r++)
+		for (int i = 0; i < r; i++)
+			score_entry_count(e, r);
+	is_int(e->hits, 45, "hits of all rules");
+	is_int(e->n_rules, SCORETABLE_RULES, "the first rules are kept apart");
+	is_int(e->rules[5].count, 6, "with their counts");
+	for (int i = 0; i < 70000; i++)
+		score_entry_count(e, 1);
+	is_int(e->rules[0].count, UINT16_MAX, "which do not wrap");
+	score_entry_reset(e);
+	ok(e->hits == 0 && e->n_rules == 0, "reset");
+	scoretable_destroy(&st);
+}
+
+static void
+test_top(void)
+{
+	struct scoretable *st = scoretable_create(100000);
+	unsigned char seen[50] = { 0 };
+	struct scoretop *top;
+	unsigned steps = 0, n = 0, wrong = 0;
+
+	for (uint32_t i = 0; i < 50000; i++) {
+		struct score_entry *e = put(st, i, 10 + i % 7);
+
+		e->score.score = (i * 7919u) % 50000;
+	}
+	put(st, 60000, 5)->score.score = 1e6; /* too old */
+	put(st, 60001, 10)->score.score = 1e6;
+	{
+		struct addr a = nth(60001);
+
+		scoretable_clear(st, &a);
+	}
+	top = scoretop_create(50);
+	while (scoretop_step(top, st, 5))
+		steps++;
+	ok(steps > 1, "in several steps");
+	for (const struct addr *a; (a = scoretop_nth(top, n)) != NULL; n++) {
+		const struct score_entry *e = scoretable_get(st, a);
+
+		if (e == NULL || e->score.score < 49950 ||
+		    e->score.score >= 50000)
+			wrong++;
+		else
+			seen[(int)e->score.score - 49950]++;
+	}
+	for (int i = 0; i < 50; i++)
+		wrong += seen[i] != 1;
+	ok(n == 50 && wrong == 0, "the fifty highest");
+	scoretop_destroy(&top);
+	scoretop_destroy(&top);
+	top = scoretop_create(0);
+	while (scoretop_step(top, st, 5))
+		;
+	ok(scoretop_nth(top, 0) == NULL, "none of them");
+	scoretop_destroy(&top);
+	top = scoretop_create(99999);
+	while (scoretop_step(top, st, 5))
+		;
+	ok(scoretop_nth(top, SCORETOP_MAX - 1) != NULL &&
+		scoretop_nth(top, SCORETOP_MAX) == NULL,
+	    "never too many");
+	scoretop_destroy(&top);
+	scoretable_destroy(&st);
+}
+
+static void
+test_strikes(void)
+{
+	struct strikes *s = strikes_create(100);
+	struct addr a = nth(1), b = nth(2);
+
+	is_int(strikes_get(s, &a, 1000, 500), 0, "none");
+	strikes_add(s, &a, 1000, 500);
+	strikes_add(s, &a, 1100, 500);
+	is_int(strikes_get(s, &a, 1100, 500), 2, "two");
+	is_int(strikes_get(s, &a, 1599.9, 500), 2, "within the memory");
+	is_int(strikes_get(s, &a, 1600, 500), 0, "and beyond it");
+	is_int(strikes_get(s, &a, 900, 500), 2, "an older line sees them too");
+	is_int(strikes_get(s, &b, 1100, 500), 0, "of another address");
+	strikes_add(s, &a, 1700, 500);
+	is_int(strikes_get(s, &a, 1700, 500), 1, "it starts anew");
+	ok(strikes_del(s, &a) && !strikes_del(s, &a), "forgotten, once");
+	for (uint32_t i = 0; i < 250; i++) {
+		a = nth(i);
+		strikes_add(s, &a, i, 500);
+	}
+	is_int(strikes_count(s), 100, "the bound holds");
+	a = nth(249);
+	is_int(strikes_get(s, &a, 250, 500), 1, "the newest is there");
+	for (int i = 0; i < 200; i++)
+		strikes_sweep(s, 500 + 200, 500);
+	ok(strikes_count(s) < 100, "swept");
+	is_int(strikes_get(s, &a, 250, 500), 1, "not what is remembered");
+	for (int i = 0; i < 200; i++)
+		strikes_sweep(s, INFINITY, 500);
+	is_int(strikes_count(s), 0, "all of it");
+	strikes_sweep(s, INFINITY, 500);
+	strikes_destroy(&s);
+	strikes_destroy(&s);
+	ok(s == NULL, "destroyed");
+}
+
+static char path[] = "/tmp/scoretable_test.XXXXXX";
+
+/* Both tables, with everything in them, written and read. */
+static void
+test_snapshot(void)
+{
+	struct scoretable *st = scoretable_create(5000), *again;
+	struct strikes *s = strikes_create(5000), *s_again;
+	struct snapshot_reader *r;
+	struct snapshot_writer *w;
+	struct errbuf err;
+	unsigned wrong = 0;
+	size_t left;
+
+	for (uint32_t i = 0; i < 3000; i++) {
+		struct score_entry *e = put(st, rnd_below(3000), i);
+		struct addr a = nth(i);
+
+		e->score.score = rnd_real() * 20;
+		e->score.first = rnd_real() * 1e9;
+		score_entry_count(e, name_intern_str(i % 2 ? "a" : "b"));
+		for (unsigned n = rnd_below(4); n > 0; n--)
+			score_entry_apply_offset(e, rnd_below(5), rnd());
+		if (i % 3 == 0)
+			strikes_add(s, &a, i, 1e9);
+	}
+	w = snapshot_writer_create(path, &err);
+	scoretable_save(st, w);
+	strikes_save(s, w);
+	is_int(snapshot_writer_commit(&w, &err), 0, "saved");
+	again = scoretable_create(5000);
+	s_again = strikes_create(5000);
+	is_int(snapshot_reader_open(path, &r, &err), SNAPSHOT_OK, "opened");
+	scoretable_load(again, r);
+	strikes_load(s_again, r);
+	is_int(snapshot_next_section(r), SNAPSHOT_END, "read to the end");
+	ok(!snapshot_failed(r), "without failing");
+	snapshot_reader_destroy(&r);
+	is_int(scoretable_count(again), scoretable_count(st), "all scores");
+	is_int(strikes_count(s_again), strikes_count(s), "all strikes");
+	for (uint32_t i = 0; i < 3000; i++) {
+		struct addr a = nth(i);
+		const struct score_entry *x = scoretable_get(st, &a);
+		const struct score_entry *y = scoretable_get(again, &a);
+
+		wrong += (x == NULL) != (y == NULL);
+		if (x != NULL && y != NULL)
+			wrong += x->score.score != y->score.score ||
+			    x->score.first != y->score.first ||
+			    x->score.last != y->score.last ||
+			    x->hits != y->hits || x->n_rules != y->n_rules ||
+			    memcmp(x->rules, y->rules,
+				x->n_rules * sizeof(x->rules[0])) != 0 ||
+			    x->n_more != y->n_more ||
+			    memcmp(&x->first, &y->first, sizeof(x->first)) != 0;
+		wrong += strikes_get(s, &a, i, 1e9) !=
+		    strikes_get(s_again, &a, i, 1e9);
+	}
+	is_int(wrong, 0, "as they were");
+	/* The order of touches is the same: both expire alike. */
+	for (left = scoretable_count(st); left > 0; left -= left < 7 ? left : 7)
+		wrong += scoretable_expire(st, 1e18, 7) !=
+			scoretable_expire(again, 1e18, 7) ||
+		    scoretable_count(st) != scoretable_count(again);
+	is_int(wrong, 0, "also in their order");
+	scoretable_destroy(&st);
+	scoretable_destroy(&again);
+	strikes_destroy(&s);
+	strikes_destroy(&s_again);
+}
+
+int
+main(void)
+{
+	int fd = mkstemp(path);
+
+	close(fd);
+	test_order();
+	test_applied();
+	test_counts();
+	test_top();
+	test_strikes();
+	test_snapshot();
+	unlink(path);
+	names_destroy();
+	return tap_done();
+}
