@@ -473,8 +473,10 @@ static void
 test_reconfigure(void)
 {
 	static const char *const t_sets[] = { "t", NULL };
-	struct conf_log logs[2] = { { "/log", t_sets, false },
-		{ "/other", kit_sets, false } };
+	struct conf_log logs[2] = {
+		{ .path = "/log", .sets = t_sets },
+		{ .path = "/other", .sets = kit_sets },
+	};
 	struct kit *k = kit_open();
 	struct kit *second = kit_open();
 	struct verdict v;
