@@ -107,8 +107,12 @@ kit_wake(void *ctx)
 	((struct kit *)ctx)->woken++;
 }
 
-static const struct engine_events kit_events = { kit_offence, kit_blocked,
-	kit_unblocked, kit_info, kit_done, kit_wake };
+static const struct engine_events kit_events = { .offence = kit_offence,
+	.blocked = kit_blocked,
+	.unblocked = kit_unblocked,
+	.info = kit_info,
+	.done = kit_done,
+	.wake = kit_wake };
 
 static void
 kit_rule(struct kit *k, struct rule_def d)

@@ -136,8 +136,11 @@ conf_done(
 static struct conformance *
 conf_open(const struct store_factory *f)
 {
-	static const struct store_sink sink = { conf_blocked, conf_unblocked,
-		conf_allowed, conf_info, conf_done };
+	static const struct store_sink sink = { .blocked = conf_blocked,
+		.unblocked = conf_unblocked,
+		.allowed = conf_allowed,
+		.info = conf_info,
+		.done = conf_done };
 	struct conformance *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
