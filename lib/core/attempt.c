@@ -277,8 +277,8 @@ attempts_each(const struct attempts *at, attempts_visit *visit, void *ctx)
 }
 
 void
-attempts_restore(struct attempts *at, const struct attempt_key *k,
-    unsigned count, double t)
+attempts_restore(
+    struct attempts *at, const struct attempt_key *k, unsigned count, double t)
 {
 	struct entry *e = entry_find(at, k);
 

@@ -49,8 +49,8 @@ struct attempt_key {
 	struct addr addr;
 };
 
-typedef void attempts_visit(void *ctx, const struct attempt_key *,
-    unsigned count, double t);
+typedef void attempts_visit(
+    void *ctx, const struct attempt_key *, unsigned count, double t);
 
 /* How many attempts this line adds (0 or more); remembers them. `n` is the
  * number of new attempts with RULE_COUNTS_EACH, that of all so far in the
@@ -64,13 +64,13 @@ void attempts_refuse(struct attempts *, const struct attempt_key *, double t);
  * is forgotten. key->evidence is ignored. */
 void attempts_end(struct attempts *, const struct attempt_key *);
 /* The same, and tells of each that is forgotten. */
-void attempts_take(struct attempts *, const struct attempt_key *,
-    attempts_visit *, void *ctx);
+void attempts_take(
+    struct attempts *, const struct attempt_key *, attempts_visit *, void *ctx);
 size_t attempts_count(const struct attempts *);
 
 /* For the snapshot: every entry, oldest first; and its return. */
 void attempts_each(const struct attempts *, attempts_visit *, void *ctx);
-void attempts_restore(struct attempts *, const struct attempt_key *,
-    unsigned count, double t);
+void attempts_restore(
+    struct attempts *, const struct attempt_key *, unsigned count, double t);
 
 #endif

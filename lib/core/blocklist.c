@@ -131,8 +131,8 @@ item_fill(struct item *it, const struct block *b)
 	it->level = b->level;
 	it->rule = b->rule;
 	it->by = b->by;
-	it->strikes = b->strikes < UINT16_MAX ? (uint16_t)b->strikes
-					      : UINT16_MAX;
+	it->strikes =
+	    b->strikes < UINT16_MAX ? (uint16_t)b->strikes : UINT16_MAX;
 }
 
 bool
@@ -187,8 +187,8 @@ item_read(const struct blocklist *bl, uint32_t id, struct block *out)
 }
 
 bool
-blocklist_get(const struct blocklist *bl, const struct addr *a,
-    struct block *out)
+blocklist_get(
+    const struct blocklist *bl, const struct addr *a, struct block *out)
 {
 	uint32_t id = prefixmap_get(bl->map, a);
 
@@ -206,8 +206,8 @@ blocklist_id(const struct blocklist *bl, const struct addr *a, uint32_t *id_r)
 }
 
 bool
-blocklist_match(const struct blocklist *bl, const struct addr *host,
-    double now, struct block *out)
+blocklist_match(const struct blocklist *bl, const struct addr *host, double now,
+    struct block *out)
 {
 	unsigned plen = 128;
 
@@ -257,8 +257,8 @@ blocklist_count(const struct blocklist *bl)
 }
 
 bool
-blocklist_next_entry(const struct blocklist *bl, size_t *cursor,
-    struct block *out)
+blocklist_next_entry(
+    const struct blocklist *bl, size_t *cursor, struct block *out)
 {
 	uint32_t end = prefixmap_end(bl->map);
 

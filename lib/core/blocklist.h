@@ -23,8 +23,8 @@ struct block {
 	double since; /* when this block began (not when it was last raised) */
 	double score; /* what decided it; 0 = set by hand */
 	name_id level;
-	name_id rule; /* the deciding rule, or the reason given by hand */
-	name_id by;   /* host that decided */
+	name_id rule;	  /* the deciding rule, or the reason given by hand */
+	name_id by;	  /* host that decided */
 	unsigned strikes; /* earlier blocks counted when it began */
 };
 
@@ -38,11 +38,11 @@ bool blocklist_set(struct blocklist *, const struct block *);
 /* Exactly this address or prefix; true if it was there. */
 bool blocklist_del(struct blocklist *, const struct addr *);
 /* The entry for exactly this prefix, expired or not; false if none. */
-bool blocklist_get(const struct blocklist *, const struct addr *,
-    struct block *out);
+bool blocklist_get(
+    const struct blocklist *, const struct addr *, struct block *out);
 /* The entry's number, dense and its own until it is removed. */
-bool blocklist_id(const struct blocklist *, const struct addr *,
-    uint32_t *id_r);
+bool blocklist_id(
+    const struct blocklist *, const struct addr *, uint32_t *id_r);
 /* The longest entry that holds `host` and has not expired at `now`. */
 bool blocklist_match(const struct blocklist *, const struct addr *host,
     double now, struct block *out);
@@ -62,7 +62,7 @@ size_t blocklist_count(const struct blocklist *);
  * Entries added or removed meanwhile may or may not be seen, others are seen
  * once.
  */
-bool blocklist_next_entry(const struct blocklist *, size_t *cursor,
-    struct block *out);
+bool blocklist_next_entry(
+    const struct blocklist *, size_t *cursor, struct block *out);
 
 #endif

@@ -41,8 +41,8 @@ conf_error(cfg_t *cfg, const char *fmt, va_list ap)
 		return;
 	vsnprintf(text, sizeof(text), fmt, ap);
 	if (cfg != NULL && cfg->filename != NULL)
-		errbuf_set(parse_error, "%s:%d: %s", cfg->filename, cfg->line,
-		    text);
+		errbuf_set(
+		    parse_error, "%s:%d: %s", cfg->filename, cfg->line, text);
 	else
 		errbuf_set(parse_error, "%s", text);
 }
@@ -50,9 +50,8 @@ conf_error(cfg_t *cfg, const char *fmt, va_list ap)
 static int
 conf_validate(cfg_t *cfg, cfg_opt_t *opt)
 {
-	const char *section = strcmp(cfg_name(cfg), "root") == 0
-	    ? ""
-	    : cfg_name(cfg);
+	const char *section =
+	    strcmp(cfg_name(cfg), "root") == 0 ? "" : cfg_name(cfg);
 	const struct conf_row *row = conf_row_find(section, opt->name);
 	struct errbuf err;
 
@@ -197,11 +196,11 @@ conf_opts(const char *section, size_t extra)
 			opts[n++] = (cfg_opt_t)CFG_STR_LIST(row->name,
 			    (char *)(uintptr_t)(dflt ? dflt : "{}"), CFGF_NONE);
 		else if (dflt == NULL)
-			opts[n++] = (cfg_opt_t)CFG_STR(row->name, NULL,
-			    CFGF_NODEFAULT);
+			opts[n++] =
+			    (cfg_opt_t)CFG_STR(row->name, NULL, CFGF_NODEFAULT);
 		else
-			opts[n++] = (cfg_opt_t)CFG_STR(row->name, dflt,
-			    CFGF_NONE);
+			opts[n++] =
+			    (cfg_opt_t)CFG_STR(row->name, dflt, CFGF_NONE);
 	}
 	opts[n] = (cfg_opt_t)CFG_END();
 	return opts;
@@ -235,10 +234,11 @@ conf_init(void)
 
 	for (size_t i = 0; i < N_SECTIONS; i++) {
 		subs[i] = conf_opts(sections[i].name, 0);
-		opts_append(top, (cfg_opt_t)CFG_SEC(sections[i].name, subs[i],
-		    sections[i].titled
-			? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
-			: CFGF_NONE));
+		opts_append(top,
+		    (cfg_opt_t)CFG_SEC(sections[i].name, subs[i],
+			sections[i].titled
+			    ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
+			    : CFGF_NONE));
 	}
 	opts_append(top, (cfg_opt_t)CFG_FUNC("include", conf_include));
 	cfg = cfg_init(top, CFGF_NONE); /* copies the arrays */
@@ -256,16 +256,16 @@ conf_init(void)
 	}
 	for (size_t i = 0; i < N_SECTIONS; i++)
 		if (sections[i].titled)
-			cfg_set_validate_func(cfg, sections[i].name,
-			    conf_validate_section);
+			cfg_set_validate_func(
+			    cfg, sections[i].name, conf_validate_section);
 	return cfg;
 }
 
 static void *
 conf_alloc(struct conf_full *cf, size_t n, size_t size)
 {
-	cf->allocs = x_reallocarray(cf->allocs, cf->n_allocs + 1,
-	    sizeof(void *));
+	cf->allocs =
+	    x_reallocarray(cf->allocs, cf->n_allocs + 1, sizeof(void *));
 	return cf->allocs[cf->n_allocs++] = x_calloc(n, size);
 }
 
@@ -318,8 +318,10 @@ allow_file(struct conf_full *cf, struct addr **all, const char *path,
 		n++;
 		s[strcspn(s, "# \t\r\n")] = '\0';
 		if (*s != '\0' && allow_add(cf, all, s) != 0)
-			rc = errbuf_set(err, "%s:%d: '%s' is not an address or "
-					     "a prefix", path, n, s);
+			rc = errbuf_set(err,
+			    "%s:%d: '%s' is not an address or "
+			    "a prefix",
+			    path, n, s);
 	}
 	fclose(f);
 	return rc;
@@ -339,8 +341,8 @@ conf_fill_allow(struct conf_full *cf, struct errbuf *err)
 		else
 			rc = allow_add(cf, &all, text);
 	}
-	cf->allocs = x_reallocarray(cf->allocs, cf->n_allocs + 1,
-	    sizeof(void *));
+	cf->allocs =
+	    x_reallocarray(cf->allocs, cf->n_allocs + 1, sizeof(void *));
 	cf->allocs[cf->n_allocs++] = all;
 	cf->pub.allow = all;
 	return rc;
@@ -360,12 +362,13 @@ conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 		logs[i].sets = conf_list(cf, sec, "rules");
 		logs[i].identifiers = conf_list(cf, sec, "identifiers");
 		logs[i].matches = conf_list(cf, sec, "match");
-		logs[i].beginning = strcmp(conf_str(sec, "start"),
-					"beginning") == 0;
+		logs[i].beginning =
+		    strcmp(conf_str(sec, "start"), "beginning") == 0;
 		if (logs[i].path[0] != '/' &&
 		    !conf_log_is_journal(&logs[i], &directory))
-			return errbuf_set(err, "%s:%d: log \"%s\": neither an "
-					       "absolute path nor \"journal\"",
+			return errbuf_set(err,
+			    "%s:%d: log \"%s\": neither an "
+			    "absolute path nor \"journal\"",
 			    sec->filename, sec->line, logs[i].path);
 	}
 	cf->pub.logs = logs;
@@ -398,8 +401,8 @@ conf_fill_levels(struct conf_full *cf, struct errbuf *err)
 	struct level *levels = conf_alloc(cf, n + 3u, sizeof(*levels));
 
 	if (n > LEVELS_MAX)
-		return errbuf_set(err, "%s: more than %d levels", cf->pub.file,
-		    LEVELS_MAX);
+		return errbuf_set(
+		    err, "%s: more than %d levels", cf->pub.file, LEVELS_MAX);
 	for (unsigned i = 0; n == 0 && i < 3; i++) {
 		levels[i] = default_levels[i];
 		levels[i].name = name_intern_str(names[i]);
@@ -410,8 +413,9 @@ conf_fill_levels(struct conf_full *cf, struct errbuf *err)
 
 		if (title[0] == '\0' || strlen(title) > 63 ||
 		    strpbrk(title, " \t=") != NULL)
-			return errbuf_set(err, "%s:%d: '%s' cannot be the name "
-					       "of a level",
+			return errbuf_set(err,
+			    "%s:%d: '%s' cannot be the name "
+			    "of a level",
 			    sec->filename, sec->line, title);
 		levels[i] = (struct level){
 			.name = name_intern_str(title),
@@ -426,8 +430,9 @@ conf_fill_levels(struct conf_full *cf, struct errbuf *err)
 	qsort(levels, cf->pub.n_levels, sizeof(*levels), level_compare);
 	for (size_t i = 1; i < cf->pub.n_levels; i++)
 		if (levels[i].threshold == levels[i - 1].threshold)
-			return errbuf_set(err, "%s: levels \"%s\" and \"%s\" "
-					       "have the same threshold",
+			return errbuf_set(err,
+			    "%s: levels \"%s\" and \"%s\" "
+			    "have the same threshold",
 			    cf->pub.file, name_text(levels[i - 1].name),
 			    name_text(levels[i].name));
 	return 0;
@@ -455,16 +460,17 @@ conf_check_firewall(struct conf_full *cf, struct errbuf *err)
 
 	if (strcmp(backend, "command") == 0 &&
 	    (cfg_size(fw, "add") == 0 || cfg_size(fw, "delete") == 0))
-		return errbuf_set(err, "%s: firewall: backend \"command\" "
-				       "needs `add` and `delete`",
+		return errbuf_set(err,
+		    "%s: firewall: backend \"command\" "
+		    "needs `add` and `delete`",
 		    cf->pub.file);
 	if (strcmp(backend, "none") != 0 &&
 	    (cfg_size(fw, "ports") == 0 || cfg_size(fw, "protocols") == 0))
-		return errbuf_set(err, "%s: firewall: no port, or no protocol",
-		    cf->pub.file);
+		return errbuf_set(
+		    err, "%s: firewall: no port, or no protocol", cf->pub.file);
 	if (cfg_size(fw, "ports") > 15)
-		return errbuf_set(err, "%s: firewall: more than 15 ports",
-		    cf->pub.file);
+		return errbuf_set(
+		    err, "%s: firewall: more than 15 ports", cf->pub.file);
 	return 0;
 }
 
@@ -479,8 +485,9 @@ conf_fill_notify(struct conf_full *cf, struct errbuf *err)
 	c->notify.timeout = conf_duration(cfg_getstr(sec, "timeout"));
 	(void)rate_parse(conf_str(sec, "rate"), &c->notify.rate);
 	if (c->notify.command[0] != NULL && c->notify.command[0][0] != '/')
-		return errbuf_set(err, "%s: notify: command: '%s' is not an "
-				       "absolute path; no shell looks for it",
+		return errbuf_set(err,
+		    "%s: notify: command: '%s' is not an "
+		    "absolute path; no shell looks for it",
 		    c->file, c->notify.command[0]);
 	if (level[0] == '\0')
 		return 0;
@@ -489,8 +496,10 @@ conf_fill_notify(struct conf_full *cf, struct errbuf *err)
 		if (strcmp(name_text(c->levels[i].name), level) == 0)
 			return 0;
 	}
-	return errbuf_set(err, "%s: notify: min_level: there is no level "
-			       "\"%s\"", c->file, level);
+	return errbuf_set(err,
+	    "%s: notify: min_level: there is no level "
+	    "\"%s\"",
+	    c->file, level);
 }
 
 static void
@@ -516,16 +525,16 @@ conf_fill_plain(struct conf_full *cf)
 							  : CONF_STORE_REDIS;
 	c->host = conf_host(cf);
 	c->log_target = conf_str(cfg, "log_target");
-	c->log_level = (enum msg_level)conf_log_level(
-	    conf_str(cfg, "log_level"));
+	c->log_level =
+	    (enum msg_level)conf_log_level(conf_str(cfg, "log_level"));
 	c->log_json = strcmp(conf_str(cfg, "log_format"), "json") == 0;
 	c->dry_run = conf_bool(cfg_getstr(cfg, "dry_run"));
 	c->allow_authenticated =
 	    conf_bool(cfg_getstr(cfg, "allow_authenticated"));
 	c->snapshot_interval =
 	    conf_duration(cfg_getstr(cfg, "snapshot_interval"));
-	c->max_addresses = (uint64_t)conf_real(cfg_getstr(cfg,
-	    "max_addresses"));
+	c->max_addresses =
+	    (uint64_t)conf_real(cfg_getstr(cfg, "max_addresses"));
 	c->idle_timeout = conf_duration(cfg_getstr(cfg, "idle_timeout"));
 	c->window = conf_duration(cfg_getstr(score, "window"));
 	c->ipv4_prefix = (unsigned)conf_real(cfg_getstr(score, "ipv4_prefix"));
@@ -560,8 +569,8 @@ conf_fill_plain(struct conf_full *cf)
 }
 
 struct conf *
-conf_read_with(const char *path, bool trusted, int (*rules)(struct conf_full *,
-    struct errbuf *), struct errbuf *err)
+conf_read_with(const char *path, bool trusted,
+    int (*rules)(struct conf_full *, struct errbuf *), struct errbuf *err)
 {
 	struct conf_full *cf;
 	struct conf *c;

@@ -31,8 +31,8 @@ enum conf_firewall {
 };
 
 struct conf_log {
-	const char *path; /* or a pattern, as in glob(7) */
-	const char *const *sets; /* NULL-terminated */
+	const char *path;		/* or a pattern, as in glob(7) */
+	const char *const *sets;	/* NULL-terminated */
 	const char *const *identifiers; /* of the journal; likewise */
 	const char *const *matches;
 	bool beginning; /* start at the beginning when there is no position */
@@ -42,14 +42,15 @@ struct conf_log {
 struct conf {
 	const char *file; /* where it was read from */
 
-	const char *const *listen; /* NULL-terminated; endpoint syntax checked */
-	unsigned listen_mode; /* of unix sockets */
+	const char *const
+	    *listen;		  /* NULL-terminated; endpoint syntax checked */
+	unsigned listen_mode;	  /* of unix sockets */
 	const char *listen_owner; /* "user:group", "" = as started */
-	const char *control; /* path, "" = none */
+	const char *control;	  /* path, "" = none */
 	unsigned control_mode;
 	const char *control_group; /* "" = as started */
-	const char *http; /* ADDRESS:PORT, "" = off */
-	const char *user; /* "" = do not change */
+	const char *http;	   /* ADDRESS:PORT, "" = off */
+	const char *user;	   /* "" = do not change */
 	const char *state_dir;
 	const char *store;
 	enum conf_store store_kind;
@@ -83,7 +84,8 @@ struct conf {
 	} redis;
 
 	struct {
-		const char *const *command; /* program, arguments; empty: none */
+		const char *const
+		    *command;	  /* program, arguments; empty: none */
 		size_t min_level; /* index into levels */
 		struct rate rate;
 		double timeout;
@@ -139,8 +141,7 @@ const struct conf_option *conf_options(size_t *n_r);
 /* Calls `say` for each option that differs and that a reload does not change.
  * section "" is the top level. */
 void conf_restart_needed(const struct conf *old, const struct conf *new,
-    void (*say)(void *ctx, const char *section, const char *option),
-    void *ctx);
+    void (*say)(void *ctx, const char *section, const char *option), void *ctx);
 
 /* Endpoints: "inet:127.0.0.1:10040", "inet:[::1]:10040", "unix:/path". */
 struct conf_endpoint {
@@ -149,7 +150,7 @@ struct conf_endpoint {
 	uint16_t port;
 	char path[108];
 };
-bool conf_parse_endpoint(const char *text, struct conf_endpoint *out,
-    struct errbuf *);
+bool conf_parse_endpoint(
+    const char *text, struct conf_endpoint *out, struct errbuf *);
 
 #endif

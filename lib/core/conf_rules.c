@@ -14,8 +14,8 @@
 
 /* The words of a list and of its files; NULL when it is empty. */
 static int
-conf_words(cfg_t *sec, const char *name, struct wordset **out,
-    struct errbuf *err)
+conf_words(
+    cfg_t *sec, const char *name, struct wordset **out, struct errbuf *err)
 {
 	*out = NULL;
 	for (unsigned i = 0; i < cfg_size(sec, name); i++) {
@@ -45,8 +45,7 @@ fill_tunes(struct conf_full *cf, struct errbuf *err)
 		    conf_words(sec, "not_in", &not_in, &why) == 0 &&
 		    rules_tune(cf->rules, cfg_title(sec),
 			weight[0] != '\0' ? conf_real(weight) : NAN,
-			field[0] != '\0' ? field : NULL, in, not_in,
-			&why) == 0)
+			field[0] != '\0' ? field : NULL, in, not_in, &why) == 0)
 			continue;
 		wordset_destroy(&in);
 		wordset_destroy(&not_in);
@@ -78,8 +77,8 @@ fill_rules(struct conf_full *cf, struct errbuf *err)
 			.evidence = conf_str(sec, "evidence"),
 			.counts = (enum rule_counts)conf_counts(
 			    conf_str(sec, "counts")),
-			.kind = (enum rule_kind)conf_kind(
-			    conf_str(sec, "kind")),
+			.kind =
+			    (enum rule_kind)conf_kind(conf_str(sec, "kind")),
 			.ends = conf_bool(cfg_getstr(sec, "ends")),
 			.field = field[0] != '\0' ? field : NULL,
 		};
@@ -90,8 +89,8 @@ fill_rules(struct conf_full *cf, struct errbuf *err)
 			continue;
 		wordset_destroy(&def.in);
 		wordset_destroy(&def.not_in);
-		return errbuf_set(err, "%s:%d: rule \"%s\": %s",
-			    sec->filename, sec->line, def.name, why.text);
+		return errbuf_set(err, "%s:%d: rule \"%s\": %s", sec->filename,
+		    sec->line, def.name, why.text);
 	}
 	return fill_tunes(cf, err);
 }
@@ -105,10 +104,11 @@ check_log_sets(struct conf_full *cf, struct errbuf *err)
 
 		for (const char *const *s = log->sets; *s != NULL; s++)
 			if (rules_set_bit(cf->rules, *s) == 0)
-				return errbuf_set(err, "%s:%d: log \"%s\": no "
-						       "rule belongs to set "
-						       "\"%s\"; is its file "
-						       "included?",
+				return errbuf_set(err,
+				    "%s:%d: log \"%s\": no "
+				    "rule belongs to set "
+				    "\"%s\"; is its file "
+				    "included?",
 				    sec->filename, sec->line, log->path, *s);
 	}
 	return 0;

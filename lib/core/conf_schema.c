@@ -60,8 +60,10 @@ check_allow(const char *value, struct errbuf *err)
 	if (strncmp(value, "file:", 5) == 0)
 		return check_path(value + 5, err);
 	if (!addr_parse(value, strlen(value), &a))
-		return errbuf_set(err, "'%s' is not an address, a prefix or "
-				       "file:/path", value);
+		return errbuf_set(err,
+		    "'%s' is not an address, a prefix or "
+		    "file:/path",
+		    value);
 	return 0;
 }
 
@@ -93,8 +95,9 @@ check_prefix(const char *value, struct errbuf *err)
 		return errbuf_set(err, "the prefix must have 1 to 128 bytes");
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)value[i] <= ' ' || value[i] == 0x7f)
-			return errbuf_set(err, "the prefix must not hold "
-					       "blanks or control characters");
+			return errbuf_set(err,
+			    "the prefix must not hold "
+			    "blanks or control characters");
 	return 0;
 }
 
@@ -114,8 +117,10 @@ static int
 check_backend(const char *value, struct errbuf *err)
 {
 	if (conf_backend(value) < 0)
-		return errbuf_set(err, "'%s' is not \"none\", \"iptables\", "
-				       "\"nftables\" or \"command\"", value);
+		return errbuf_set(err,
+		    "'%s' is not \"none\", \"iptables\", "
+		    "\"nftables\" or \"command\"",
+		    value);
 	return 0;
 }
 
@@ -134,8 +139,8 @@ static int
 check_protocol(const char *value, struct errbuf *err)
 {
 	if (strcmp(value, "tcp") != 0 && strcmp(value, "udp") != 0)
-		return errbuf_set(err, "'%s' is neither \"tcp\" nor \"udp\"",
-		    value);
+		return errbuf_set(
+		    err, "'%s' is neither \"tcp\" nor \"udp\"", value);
 	return 0;
 }
 
@@ -146,10 +151,14 @@ check_chain(const char *value, struct errbuf *err)
 	size_t len = strlen(value);
 
 	if (len < 1 || len > 24 ||
-	    strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			  "0123456789-_") != len || value[0] == '-')
-		return errbuf_set(err, "'%s' is not a name of 1 to 24 letters, "
-				       "digits, '-' and '_'", value);
+	    strspn(value,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789-_") != len ||
+	    value[0] == '-')
+		return errbuf_set(err,
+		    "'%s' is not a name of 1 to 24 letters, "
+		    "digits, '-' and '_'",
+		    value);
 	return 0;
 }
 
@@ -157,8 +166,10 @@ static int
 check_verdict(const char *value, struct errbuf *err)
 {
 	if (strcmp(value, "drop") != 0 && strcmp(value, "reset") != 0)
-		return errbuf_set(err, "'%s' is neither \"drop\" nor "
-				       "\"reset\"", value);
+		return errbuf_set(err,
+		    "'%s' is neither \"drop\" nor "
+		    "\"reset\"",
+		    value);
 	return 0;
 }
 
@@ -166,8 +177,10 @@ static int
 check_on_stop(const char *value, struct errbuf *err)
 {
 	if (strcmp(value, "keep") != 0 && strcmp(value, "remove") != 0)
-		return errbuf_set(err, "'%s' is neither \"keep\" nor "
-				       "\"remove\"", value);
+		return errbuf_set(err,
+		    "'%s' is neither \"keep\" nor "
+		    "\"remove\"",
+		    value);
 	return 0;
 }
 
@@ -193,8 +206,10 @@ static int
 check_start(const char *value, struct errbuf *err)
 {
 	if (strcmp(value, "end") != 0 && strcmp(value, "beginning") != 0)
-		return errbuf_set(err, "'%s' is neither \"end\" nor "
-				       "\"beginning\"", value);
+		return errbuf_set(err,
+		    "'%s' is neither \"end\" nor "
+		    "\"beginning\"",
+		    value);
 	return 0;
 }
 
@@ -221,8 +236,10 @@ static int
 check_counts(const char *value, struct errbuf *err)
 {
 	if (conf_counts(value) < 0)
-		return errbuf_set(err, "'%s' is not \"each\", \"once\" or "
-				       "\"total\"", value);
+		return errbuf_set(err,
+		    "'%s' is not \"each\", \"once\" or "
+		    "\"total\"",
+		    value);
 	return 0;
 }
 
@@ -242,8 +259,10 @@ static int
 check_kind(const char *value, struct errbuf *err)
 {
 	if (conf_kind(value) < 0)
-		return errbuf_set(err, "'%s' is not \"offence\", \"fault\", "
-				       "\"end\" or \"join\"", value);
+		return errbuf_set(err,
+		    "'%s' is not \"offence\", \"fault\", "
+		    "\"end\" or \"join\"",
+		    value);
 	return 0;
 }
 
@@ -253,8 +272,10 @@ check_rate(const char *value, struct errbuf *err)
 	struct rate ignored;
 
 	if (!rate_parse(value, &ignored))
-		return errbuf_set(err, "'%s' is not a rate (like 5/s, 10/m, "
-				       "100/h, 1000/d)", value);
+		return errbuf_set(err,
+		    "'%s' is not a rate (like 5/s, 10/m, "
+		    "100/h, 1000/d)",
+		    value);
 	return 0;
 }
 
@@ -265,8 +286,10 @@ check_log_target(const char *value, struct errbuf *err)
 		return check_path(value + 5, err);
 	if (strcmp(value, "auto") != 0 && strcmp(value, "syslog") != 0 &&
 	    strcmp(value, "stderr") != 0)
-		return errbuf_set(err, "'%s' is not \"auto\", \"syslog\", "
-				       "\"stderr\" or \"file:/path\"", value);
+		return errbuf_set(err,
+		    "'%s' is not \"auto\", \"syslog\", "
+		    "\"stderr\" or \"file:/path\"",
+		    value);
 	return 0;
 }
 
@@ -283,8 +306,9 @@ static int
 check_log_level(const char *value, struct errbuf *err)
 {
 	if (conf_log_level(value) < 0)
-		return errbuf_set(err, "'%s' is not \"debug\", \"info\", "
-				       "\"notice\", \"warning\" or \"error\"",
+		return errbuf_set(err,
+		    "'%s' is not \"debug\", \"info\", "
+		    "\"notice\", \"warning\" or \"error\"",
 		    value);
 	return 0;
 }
@@ -293,8 +317,10 @@ static int
 check_log_format(const char *value, struct errbuf *err)
 {
 	if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0)
-		return errbuf_set(err, "'%s' is neither \"text\" nor "
-				       "\"json\"", value);
+		return errbuf_set(err,
+		    "'%s' is neither \"text\" nor "
+		    "\"json\"",
+		    value);
 	return 0;
 }
 
@@ -306,9 +332,8 @@ const struct conf_row conf_rows[] = {
 	    "file mode of unix listeners" },
 	{ "", "listen_owner", CONF_STRING, "", 0, 0, false, NULL,
 	    "owner of unix listeners, user or user:group; \"\" = as started" },
-	{ "", "control", CONF_STRING, "/run/mxwarden/control.sock", 0, 0,
-	    false, check_path_or_empty,
-	    "socket of the admin command; \"\" = off" },
+	{ "", "control", CONF_STRING, "/run/mxwarden/control.sock", 0, 0, false,
+	    check_path_or_empty, "socket of the admin command; \"\" = off" },
 	{ "", "control_mode", CONF_MODE, "0660", 0, 0, false, NULL,
 	    "file mode of the control socket" },
 	{ "", "control_group", CONF_STRING, "", 0, 0, false, NULL,
@@ -396,7 +421,8 @@ const struct conf_row conf_rows[] = {
 	{ "firewall", "name", CONF_STRING, "mxwarden", 0, 0, false, check_chain,
 	    "name of our nftables table, or beginning of our ipsets' names" },
 	{ "firewall", "add", CONF_LIST, "{}", 0, 0, false, NULL,
-	    "command: program and arguments that add {address} {family} {ttl}" },
+	    "command: program and arguments that add {address} {family} "
+	    "{ttl}" },
 	{ "firewall", "delete", CONF_LIST, "{}", 0, 0, false, NULL,
 	    "command: program and arguments that delete" },
 	{ "firewall", "interval", CONF_DURATION, "60s", 1, DAY, false, NULL,
@@ -408,7 +434,8 @@ const struct conf_row conf_rows[] = {
 	{ "firewall", "widest_ipv6", CONF_NUMBER, "32", 0, 128, false, NULL,
 	    "wider IPv6 prefixes are never dropped" },
 	{ "firewall", "on_stop", CONF_STRING, "keep", 0, 0, false,
-	    check_on_stop, "keep entries when the daemon ends, or remove them" },
+	    check_on_stop,
+	    "keep entries when the daemon ends, or remove them" },
 	{ "firewall", "shared", CONF_BOOL, "true", 0, 0, true, NULL,
 	    "blocks decided on other hosts are dropped here, too" },
 
@@ -422,8 +449,7 @@ const struct conf_row conf_rows[] = {
 	    "a run that takes longer is killed" },
 
 	{ "redis", "prefix", CONF_STRING, "mxwarden:", 0, 0, false,
-	    check_prefix,
-	    "beginning of all keys" },
+	    check_prefix, "beginning of all keys" },
 	{ "redis", "user", CONF_STRING, "", 0, 0, false, NULL,
 	    "ACL user; \"\" = default" },
 	{ "redis", "password_file", CONF_STRING, "", 0, 0, false,
@@ -458,8 +484,7 @@ const struct conf_row conf_rows[] = {
 
 	{ "tune", "weight", CONF_REAL, "", -1e6, 1e6, true, NULL,
 	    "another weight for a rule; 0 switches it off" },
-	{ "tune", "field", CONF_STRING, "", 0, 0, true, NULL,
-	    "as in a rule" },
+	{ "tune", "field", CONF_STRING, "", 0, 0, true, NULL, "as in a rule" },
 	{ "tune", "in", CONF_LIST, "{}", 0, 0, true, check_word,
 	    "as in a rule" },
 	{ "tune", "not_in", CONF_LIST, "{}", 0, 0, true, check_word,
@@ -503,8 +528,8 @@ parse_mode(const char *s, unsigned *out)
 }
 
 static int
-check_range(const struct conf_row *row, const char *value, double v,
-    struct errbuf *err)
+check_range(
+    const struct conf_row *row, const char *value, double v, struct errbuf *err)
 {
 	char min[NUM_DURATION_LEN], max[NUM_DURATION_LEN];
 
@@ -519,8 +544,8 @@ check_range(const struct conf_row *row, const char *value, double v,
 }
 
 int
-conf_row_check(const struct conf_row *row, const char *value,
-    struct errbuf *err)
+conf_row_check(
+    const struct conf_row *row, const char *value, struct errbuf *err)
 {
 	uint64_t u;
 	unsigned mode;
@@ -532,13 +557,13 @@ conf_row_check(const struct conf_row *row, const char *value,
 		break;
 	case CONF_BOOL:
 		if (parse_bool(value) < 0)
-			return errbuf_set(err, "'%s' is neither true nor false",
-			    value);
+			return errbuf_set(
+			    err, "'%s' is neither true nor false", value);
 		break;
 	case CONF_NUMBER:
 		if (!num_parse_u64(value, strlen(value), &u))
-			return errbuf_set(err, "'%s' is not a whole number",
-			    value);
+			return errbuf_set(
+			    err, "'%s' is not a whole number", value);
 		if (check_range(row, value, (double)u, err) != 0)
 			return -1;
 		break;
@@ -550,15 +575,19 @@ conf_row_check(const struct conf_row *row, const char *value,
 		break;
 	case CONF_DURATION:
 		if (!num_parse_duration(value, &v))
-			return errbuf_set(err, "'%s' is not a duration (like "
-					       "500ms, 10m, 1h30m, 7d)", value);
+			return errbuf_set(err,
+			    "'%s' is not a duration (like "
+			    "500ms, 10m, 1h30m, 7d)",
+			    value);
 		if (check_range(row, value, v, err) != 0)
 			return -1;
 		break;
 	case CONF_MODE:
 		if (!parse_mode(value, &mode))
-			return errbuf_set(err, "'%s' is not a file mode (like "
-					       "0660)", value);
+			return errbuf_set(err,
+			    "'%s' is not a file mode (like "
+			    "0660)",
+			    value);
 		break;
 	}
 	return row->check != NULL ? row->check(value, err) : 0;

@@ -43,8 +43,7 @@ extern const size_t conf_n_rows;
 
 const struct conf_row *conf_row_find(const char *section, const char *name);
 /* -1 and what is wrong with this value. */
-int conf_row_check(const struct conf_row *, const char *value,
-    struct errbuf *);
+int conf_row_check(const struct conf_row *, const char *value, struct errbuf *);
 
 /* Values that have been checked. */
 bool conf_bool(const char *value);

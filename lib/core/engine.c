@@ -30,9 +30,8 @@ engine_level(struct engine *e, name_id name)
 	    e->levels[i].name != name)
 		i++;
 	if (i == e->n_levels) {
-		e->levels[i].name = i < ENGINE_LEVELS - 1
-		    ? name
-		    : name_intern_str("(other)");
+		e->levels[i].name =
+		    i < ENGINE_LEVELS - 1 ? name : name_intern_str("(other)");
 		e->n_levels++;
 	}
 	return &e->levels[i];
@@ -55,8 +54,8 @@ sink_blocked(void *ctx, const struct block *b, enum store_why why)
 	if (had)
 		engine_level(e, old.level)->blocked--;
 	engine_level(e, b->level)->blocked++;
-	engine_level(e, b->level)->decided += why == STORE_DECIDED ||
-	    why == STORE_RAISED;
+	engine_level(e, b->level)->decided +=
+	    why == STORE_DECIDED || why == STORE_RAISED;
 	if (why == STORE_DECIDED)
 		e->stats.blocks++;
 	if (why == STORE_RAISED)
@@ -102,8 +101,8 @@ sink_info(void *ctx, uint64_t ticket, const struct score_info *info)
 }
 
 static void
-sink_done(void *ctx, uint64_t ticket, enum store_result result,
-    const char *text)
+sink_done(
+    void *ctx, uint64_t ticket, enum store_result result, const char *text)
 {
 	struct engine *e = ctx;
 
@@ -204,8 +203,8 @@ engine_reconfigure(struct engine *e, const struct conf *conf)
 static struct entry *
 entry_add(struct engine *e, struct source *src)
 {
-	e->sources = x_reallocarray(e->sources, e->n_sources + 1,
-	    sizeof(*e->sources));
+	e->sources =
+	    x_reallocarray(e->sources, e->n_sources + 1, sizeof(*e->sources));
 	e->sources[e->n_sources] = (struct entry){ .src = src };
 	return &e->sources[e->n_sources++];
 }
@@ -238,9 +237,9 @@ engine_source_remove(struct engine *e, struct source **sp)
 struct addr
 engine_scope(const struct engine *e, const struct addr *client)
 {
-	return addr_mask(client, addr_is_v4(client)
-		? ADDR_V4_BITS + e->conf->ipv4_prefix
-		: e->conf->ipv6_prefix);
+	return addr_mask(client,
+	    addr_is_v4(client) ? ADDR_V4_BITS + e->conf->ipv4_prefix
+			       : e->conf->ipv6_prefix);
 }
 
 bool
@@ -260,14 +259,15 @@ verdict_block(struct engine *e, double now, struct verdict *out)
 		.rule = name_text(out->block.rule),
 		.level = name_text(out->block.level),
 	};
-	int level = level_find(e->conf->levels, e->conf->n_levels,
-	    out->block.level);
+	int level =
+	    level_find(e->conf->levels, e->conf->n_levels, out->block.level);
 	const char *tmpl;
 
 	if (level < 0) {
 		log_limited(&e->limit_level, now, MSG_WARNING,
 		    "%s is blocked at level '%s', which is not configured: "
-		    "let through", address, args.level);
+		    "let through",
+		    address, args.level);
 		return;
 	}
 	out->why = VERDICT_BLOCKED;
@@ -412,8 +412,8 @@ engine_forgive(struct engine *e, uint64_t ticket, const struct addr *a)
 }
 
 void
-engine_allow(struct engine *e, uint64_t ticket, const struct addr *a,
-    bool present)
+engine_allow(
+    struct engine *e, uint64_t ticket, const struct addr *a, bool present)
 {
 	store_allow(e->store, ticket, a, present);
 	engine_wake(e);

@@ -45,8 +45,8 @@ struct engine_events {
 	void (*unblocked)(void *ctx, const struct block *b, enum store_why);
 	/* Answers to the calls with tickets; see store.h. */
 	void (*info)(void *ctx, uint64_t ticket, const struct score_info *);
-	void (*done)(void *ctx, uint64_t ticket, enum store_result,
-	    const char *text);
+	void (*done)(
+	    void *ctx, uint64_t ticket, enum store_result, const char *text);
 	/* Something waits to be delivered: call engine_tick() soon, from the
 	 * loop, not from here. */
 	void (*wake)(void *ctx);
@@ -69,8 +69,8 @@ void engine_reconfigure(struct engine *, const struct conf *conf);
  * borrowed until the next reconfigure. The source belongs to the engine; if a
  * snapshot knew one of this name, its position and connections are taken over.
  */
-struct source *engine_source_add(struct engine *, const char *name,
-    const char *const *sets);
+struct source *engine_source_add(
+    struct engine *, const char *name, const char *const *sets);
 /* Forgets its rules, but not its position: it is saved on. */
 void engine_source_remove(struct engine *, struct source **);
 
@@ -108,8 +108,8 @@ void engine_explain(struct engine *, struct source *, const char *line,
 
 /* Verdicts. */
 struct verdict {
-	bool dunno;	/* action is DUNNO */
-	bool dry;	/* would have been an action but for dry_run */
+	bool dunno;	    /* action is DUNNO */
+	bool dry;	    /* would have been an action but for dry_run */
 	const char *action; /* NUL-terminated; valid until the next query */
 	size_t action_len;
 	enum {
@@ -138,8 +138,8 @@ void engine_block(struct engine *, uint64_t ticket, const struct block *);
 void engine_unblock(struct engine *, uint64_t ticket, const struct addr *);
 void engine_unblock_all(struct engine *, uint64_t ticket);
 void engine_forgive(struct engine *, uint64_t ticket, const struct addr *);
-void engine_allow(struct engine *, uint64_t ticket, const struct addr *,
-    bool present);
+void engine_allow(
+    struct engine *, uint64_t ticket, const struct addr *, bool present);
 void engine_fetch(struct engine *, uint64_t ticket, const struct addr *);
 void engine_top(struct engine *, uint64_t ticket, size_t n);
 
@@ -158,14 +158,14 @@ struct engine_level {
 	uint64_t decided; /* blocks and raises decided here */
 };
 /* The nth level seen so far; false behind the last. */
-bool engine_level_nth(const struct engine *, size_t n,
-    struct engine_level *out);
+bool engine_level_nth(
+    const struct engine *, size_t n, struct engine_level *out);
 
 struct engine_stats {
 	uint64_t queries;
 	uint64_t by_why[5]; /* indexed by verdict.why */
 	uint64_t dry;
-	uint64_t blocks;    /* decided here */
+	uint64_t blocks; /* decided here */
 	uint64_t raised;
 	uint64_t expired;
 	uint64_t view_full; /* entries that did not fit into memory */

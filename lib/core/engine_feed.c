@@ -15,8 +15,8 @@
 /* The line's time, not after `now`. A time that cannot be is taken as that of
  * the line before. */
 static double
-line_time(struct source *src, const struct logline *line, double ref,
-    double now)
+line_time(
+    struct source *src, const struct logline *line, double ref, double now)
 {
 	struct source_stats *st = source_stats(src);
 	double t;
@@ -57,8 +57,8 @@ feed_pending(struct source *src, const struct logline *line,
 	struct attempt_key k;
 
 	pending_key_fill(&k, line, m);
-	attempts_add(source_attempts(src), &k, RULE_COUNTS_EACH, line->repeat,
-	    t);
+	attempts_add(
+	    source_attempts(src), &k, RULE_COUNTS_EACH, line->repeat, t);
 }
 
 /* How many attempts this line is about that no line has told of before. */
@@ -85,9 +85,12 @@ static void
 feed_hit(struct engine *e, struct source *src, const struct offence *o,
     uint64_t end, double now)
 {
-	struct hit h = { .addr = engine_scope(e, &o->addr), .t = o->t,
-		.weight = o->weight, .rule = o->rule->name,
-		.epoch = source_position(src)->epoch, .offset = end,
+	struct hit h = { .addr = engine_scope(e, &o->addr),
+		.t = o->t,
+		.weight = o->weight,
+		.rule = o->rule->name,
+		.epoch = source_position(src)->epoch,
+		.offset = end,
 		.again = source_is_again(src, end) };
 
 	if (engine_is_allowed(e, &o->addr)) {
@@ -108,7 +111,9 @@ feed_offence(struct engine *e, struct source *src, const struct logline *line,
 {
 	struct source_stats *st = source_stats(src);
 	double t = line_time(src, line, ref, now);
-	struct offence o = { .addr = m->addr, .t = t, .rule = m->rule,
+	struct offence o = { .addr = m->addr,
+		.t = t,
+		.rule = m->rule,
 		.source = source_name(src) };
 
 	st->matched++;
@@ -195,15 +200,15 @@ feed_line(struct engine *e, struct source *src, const char *text, size_t len,
 	case RULE_OWN:
 		st->own++;
 		attempt_key_fill(&k, &line, &m);
-		attempts_refuse(source_attempts(src), &k,
-		    line_time(src, &line, ref, now));
+		attempts_refuse(
+		    source_attempts(src), &k, line_time(src, &line, ref, now));
 		break;
 	case RULE_FAULT:
 		st->faults++;
 		/* As evidence, it is not counted again by a later line. */
 		if (m.has_addr)
-			new_attempts(src, &line, &m,
-			    line_time(src, &line, ref, now));
+			new_attempts(
+			    src, &line, &m, line_time(src, &line, ref, now));
 		break;
 	case RULE_END:
 		st->markers++;
@@ -261,8 +266,7 @@ explain_verdict(struct engine *e, struct explanation *x)
 	case RULE_OFFENCE:
 		break;
 	}
-	x->allowed = x->match.has_addr &&
-	    engine_is_allowed(e, &x->match.addr);
+	x->allowed = x->match.has_addr && engine_is_allowed(e, &x->match.addr);
 	return x->allowed ? "allow list" : "offence";
 }
 
@@ -277,7 +281,7 @@ engine_explain(struct engine *e, struct source *src, const char *line,
 	if (!out->header)
 		return;
 	out->has_time = source_time(src, &out->line, now, &out->t);
-	out->result = matcher_explain(source_matcher(src), &out->line,
-	    &out->match, tried, ctx);
+	out->result = matcher_explain(
+	    source_matcher(src), &out->line, &out->match, tried, ctx);
 	out->verdict = explain_verdict(e, out);
 }

@@ -9,9 +9,9 @@
 #include "lib/core/xalloc.h"
 
 struct linesplit {
-	uint64_t done;	/* behind the last line handed on */
-	size_t kept;	/* bytes in buf */
-	uint64_t seen;	/* bytes of the partial line, kept or not */
+	uint64_t done; /* behind the last line handed on */
+	size_t kept;   /* bytes in buf */
+	uint64_t seen; /* bytes of the partial line, kept or not */
 	char buf[LINESPLIT_KEEP];
 };
 
@@ -57,8 +57,8 @@ linesplit_keep(struct linesplit *ls, const char *buf, size_t len)
 }
 
 static void
-linesplit_emit(struct linesplit *ls, uint64_t newline, linesplit_line *line,
-    void *ctx)
+linesplit_emit(
+    struct linesplit *ls, uint64_t newline, linesplit_line *line, void *ctx)
 {
 	size_t len = ls->kept;
 	bool cut = ls->seen > ls->kept;

@@ -18,8 +18,8 @@
 struct linesplit;
 
 /* `end` is the offset behind the line's newline, counted as feed() counts. */
-typedef void linesplit_line(void *ctx, const char *line, size_t len,
-    uint64_t end, bool cut);
+typedef void linesplit_line(
+    void *ctx, const char *line, size_t len, uint64_t end, bool cut);
 
 /* `offset` is where the first byte of the first chunk lies. */
 struct linesplit *linesplit_create(uint64_t offset);

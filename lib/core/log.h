@@ -56,7 +56,7 @@ void log_fatal(const char *fmt, ...)
 #define LOGLIMIT_INTERVAL 10.0
 
 struct loglimit {
-	double next; /* when all of the burst will be given back */
+	double next;	    /* when all of the burst will be given back */
 	unsigned long held; /* messages held back since the last one */
 };
 
@@ -66,16 +66,16 @@ struct loglimit {
  */
 bool loglimit_pass(struct loglimit *l, double now, unsigned long *held_r);
 
-#define log_limited(limit, now, level, fmt, ...)                               \
-	do {                                                                   \
-		unsigned long held_;                                           \
-		if (loglimit_pass((limit), (now), &held_)) {                   \
-			if (held_ > 0)                                         \
-				log_msg((level), fmt " (%lu more like this)",  \
-				    __VA_ARGS__, held_);                       \
-			else                                                   \
-				log_msg((level), fmt, __VA_ARGS__);            \
-		}                                                              \
+#define log_limited(limit, now, level, fmt, ...)                              \
+	do {                                                                  \
+		unsigned long held_;                                          \
+		if (loglimit_pass((limit), (now), &held_)) {                  \
+			if (held_ > 0)                                        \
+				log_msg((level), fmt " (%lu more like this)", \
+				    __VA_ARGS__, held_);                      \
+			else                                                  \
+				log_msg((level), fmt, __VA_ARGS__);           \
+		}                                                             \
 	} while (0)
 
 #endif

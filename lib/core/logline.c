@@ -46,8 +46,8 @@ logline_exim_pid(struct logline *out)
 	close = memchr(out->msg, ']', out->msg_len < 24 ? out->msg_len : 24);
 	if (close == NULL || close + 1 >= out->msg + out->msg_len ||
 	    close[1] != ' ' ||
-	    !num_parse_u64(out->msg + 1, (size_t)(close - out->msg - 1),
-		&out->pid))
+	    !num_parse_u64(
+		out->msg + 1, (size_t)(close - out->msg - 1), &out->pid))
 		return;
 	out->msg_len -= (size_t)(close + 2 - out->msg);
 	out->msg = close + 2;

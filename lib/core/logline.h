@@ -30,7 +30,7 @@ struct logline {
 	size_t tag_len;
 	const char *program; /* inside tag */
 	size_t program_len;
-	uint64_t pid; /* 0 = none */
+	uint64_t pid;	 /* 0 = none */
 	unsigned repeat; /* how often it happened: 1..LOGLINE_REPEAT_MAX */
 	const char *msg;
 	size_t msg_len;

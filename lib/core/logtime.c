@@ -205,8 +205,8 @@ second_of(const char *s, double *out)
  * for another one holds only as long as a minute: kind 'u' is UTC, free of
  * both. */
 static bool
-cache_has(const struct logtime *lt, const char *s, size_t len, char kind,
-    double ref)
+cache_has(
+    const struct logtime *lt, const char *s, size_t len, char kind, double ref)
 {
 	return lt->key_len == len && lt->kind == kind &&
 	    memcmp(lt->key, s, len) == 0 &&
@@ -286,8 +286,8 @@ zone_offset(const char *s, size_t n, double *out)
 }
 
 static bool
-parse_iso(struct logtime *lt, const char *s, size_t len, double ref,
-    double *t_r)
+parse_iso(
+    struct logtime *lt, const char *s, size_t len, double ref, double *t_r)
 {
 	size_t frac = fraction_span(s + 19, len - 19), at = 19 + frac;
 	double sec, offset = 0;
@@ -313,8 +313,8 @@ parse_iso(struct logtime *lt, const char *s, size_t len, double ref,
 }
 
 bool
-logtime_parse(struct logtime *lt, const char *s, size_t len, double ref,
-    double *t_r)
+logtime_parse(
+    struct logtime *lt, const char *s, size_t len, double ref, double *t_r)
 {
 	if (len == 0 || logtime_span(s, len) != len)
 		return false;

@@ -25,9 +25,9 @@
 struct logtime {
 	char key[16]; /* text of the cached minute */
 	size_t key_len;
-	char kind; /* form and zone */
-	double base;	/* what it stands for */
-	double ref;	/* the reference it was computed for */
+	char kind;   /* form and zone */
+	double base; /* what it stands for */
+	double ref;  /* the reference it was computed for */
 };
 
 /* How many bytes at the start of `s` are a timestamp of a known form, without
@@ -36,7 +36,7 @@ size_t logtime_span(const char *s, size_t len);
 
 /* Converts those bytes. `ref` is the reference time for the year. False when
  * a field is out of range (month 13, day 32, hour 25). */
-bool logtime_parse(struct logtime *lt, const char *s, size_t len, double ref,
-    double *t_r);
+bool logtime_parse(
+    struct logtime *lt, const char *s, size_t len, double ref, double *t_r);
 
 #endif

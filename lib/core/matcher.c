@@ -22,9 +22,9 @@
 struct literal {
 	const char *text; /* borrowed from a pattern */
 	size_t len;
-	size_t rare;   /* offset of its rarest byte: what is searched for */
+	size_t rare;	/* offset of its rarest byte: what is searched for */
 	unsigned users; /* candidates that need it */
-	uint64_t line; /* looked for in this line */
+	uint64_t line;	/* looked for in this line */
 	bool found;
 };
 
@@ -77,8 +77,7 @@ program_find(struct matcher *m, const char *name, size_t len)
 {
 	struct program *p = *program_slot(m, name, len);
 
-	while (p != NULL &&
-	    (p->len != len || memcmp(p->name, name, len) != 0))
+	while (p != NULL && (p->len != len || memcmp(p->name, name, len) != 0))
 		p = p->next;
 	return p;
 }
@@ -113,10 +112,12 @@ literal_number(struct matcher *m, const char *text)
 			m->literals[i].users++;
 			return (uint32_t)i;
 		}
-	m->literals = x_reallocarray(m->literals, m->n_literals + 1,
-	    sizeof(*m->literals));
+	m->literals = x_reallocarray(
+	    m->literals, m->n_literals + 1, sizeof(*m->literals));
 	m->literals[m->n_literals] = (struct literal){ .text = text,
-		.len = strlen(text), .rare = rarest_byte(text), .users = 1 };
+		.len = strlen(text),
+		.rare = rarest_byte(text),
+		.users = 1 };
 	return (uint32_t)m->n_literals++;
 }
 
@@ -164,7 +165,8 @@ candidate_sort_literals(const struct matcher *m, struct candidate *c)
 		uint32_t l = c->literals[i];
 		size_t j = i;
 
-		for (; j > 0 && m->literals[c->literals[j - 1]].users <
+		for (; j > 0 &&
+		     m->literals[c->literals[j - 1]].users <
 			 m->literals[l].users;
 		     j--)
 			c->literals[j] = c->literals[j - 1];
@@ -190,8 +192,8 @@ static void
 choices_link(struct choice *list, uint32_t start, uint32_t end)
 {
 	for (uint32_t i = end; i-- > start;)
-		list[i].skip = i + 1 < end &&
-			list[i + 1].literal == list[i].literal
+		list[i].skip =
+		    i + 1 < end && list[i + 1].literal == list[i].literal
 		    ? list[i + 1].skip
 		    : i + 1;
 }
@@ -209,8 +211,8 @@ program_build_lists(const struct matcher *m, struct program *p)
 		p->start[byte] = used;
 		for (size_t i = 0; i < p->n_rules; i++)
 			if (first_has(&p->rules[i], byte))
-				p->lists[used++] = choice_of(&p->rules[i],
-				    (uint32_t)i);
+				p->lists[used++] =
+				    choice_of(&p->rules[i], (uint32_t)i);
 		choices_link(p->lists, p->start[byte], used);
 	}
 	p->start[256] = used;
@@ -234,8 +236,8 @@ matcher_create(const struct rules *rules, uint64_t sets)
 		if ((r->set & sets) == 0)
 			continue;
 		for (size_t j = 0; j < r->n_programs; j++)
-			program_add_rule(m, program_create(m, r->programs[j]),
-			    r);
+			program_add_rule(
+			    m, program_create(m, r->programs[j]), r);
 	}
 	for (size_t i = 0; i < PROGRAM_SLOTS; i++)
 		for (struct program *p = m->slots[i]; p != NULL; p = p->next)
@@ -306,8 +308,7 @@ failures_of(const struct pattern_match *pm, unsigned *out)
 
 	if (!num_parse_u64(pm->attempts.ptr, pm->attempts.len, &attempts))
 		return false;
-	if (pm->ok.ptr != NULL &&
-	    !num_parse_u64(pm->ok.ptr, pm->ok.len, &ok))
+	if (pm->ok.ptr != NULL && !num_parse_u64(pm->ok.ptr, pm->ok.len, &ok))
 		return false;
 	if (ok >= attempts)
 		return false;
@@ -316,8 +317,15 @@ failures_of(const struct pattern_match *pm, unsigned *out)
 	return true;
 }
 
-enum tried { TRIED_FIRST, TRIED_LITERAL, TRIED_PATTERN, TRIED_ADDRESS,
-	TRIED_LIST, TRIED_LIMIT, TRIED_MATCH };
+enum tried {
+	TRIED_FIRST,
+	TRIED_LITERAL,
+	TRIED_PATTERN,
+	TRIED_ADDRESS,
+	TRIED_LIST,
+	TRIED_LIMIT,
+	TRIED_MATCH
+};
 
 static const char *const tried_names[] = { "first byte", "literal", "pattern",
 	"address", "list", "limit", "match" };
@@ -382,12 +390,12 @@ candidate_try(struct matcher *m, const struct candidate *c, const char *msg,
 }
 
 enum rules_result
-matcher_match(struct matcher *m, const struct logline *line,
-    struct rule_match *out)
+matcher_match(
+    struct matcher *m, const struct logline *line, struct rule_match *out)
 {
 	struct program *p = program_find(m, line->program, line->program_len);
-	size_t len = line->msg_len < RULES_LINE_MAX ? line->msg_len
-						    : RULES_LINE_MAX;
+	size_t len =
+	    line->msg_len < RULES_LINE_MAX ? line->msg_len : RULES_LINE_MAX;
 	enum rules_result result = RULES_NONE;
 	unsigned byte;
 
@@ -405,8 +413,8 @@ matcher_match(struct matcher *m, const struct logline *line,
 			continue;
 		}
 		i++;
-		t = candidate_try(m, &p->rules[c->candidate], line->msg, len,
-		    out);
+		t = candidate_try(
+		    m, &p->rules[c->candidate], line->msg, len, out);
 		if (t == TRIED_MATCH)
 			return RULES_MATCH;
 		if (t == TRIED_LIMIT)
@@ -420,8 +428,8 @@ matcher_explain(struct matcher *m, const struct logline *line,
     struct rule_match *out, rules_tried *tried, void *ctx)
 {
 	struct program *p = program_find(m, line->program, line->program_len);
-	size_t len = line->msg_len < RULES_LINE_MAX ? line->msg_len
-						    : RULES_LINE_MAX;
+	size_t len =
+	    line->msg_len < RULES_LINE_MAX ? line->msg_len : RULES_LINE_MAX;
 	enum rules_result result = RULES_NONE;
 
 	if (p == NULL || len == 0)

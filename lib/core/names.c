@@ -68,8 +68,8 @@ name_intern(const char *s, size_t len)
 	if (len > NAMES_LEN)
 		len = NAMES_LEN;
 	for (size_t i = 0; i < len; i++)
-		buf[i] = (unsigned char)s[i] <= ' ' || s[i] == 0x7f ? '_'
-								    : s[i];
+		buf[i] =
+		    (unsigned char)s[i] <= ' ' || s[i] == 0x7f ? '_' : s[i];
 	return names_find(buf, len);
 }
 

@@ -81,8 +81,8 @@ pattern_expand(const char *text, struct errbuf *err)
 		} else if (text[n] == '{') {
 			size_t len = strcspn(text + n, "}") + 1;
 
-			for (i = 0; i < sizeof(shorthands) /
-				 sizeof(shorthands[0]);
+			for (i = 0;
+			     i < sizeof(shorthands) / sizeof(shorthands[0]);
 			     i++)
 				if (strncmp(text + n, shorthands[i].name,
 					len) == 0 &&
@@ -94,8 +94,8 @@ pattern_expand(const char *text, struct errbuf *err)
 				free(out);
 				return NULL;
 			}
-			more = x_asprintf("%s%.*s%s", out, (int)n, text,
-			    shorthands[i].text);
+			more = x_asprintf(
+			    "%s%.*s%s", out, (int)n, text, shorthands[i].text);
 			n += len;
 		} else {
 			more = x_asprintf("%s%s", out, text);
@@ -207,8 +207,10 @@ pattern_create(const char *text, struct errbuf *err)
 	    pattern_groups(p->code, "ok", &p->ok, 1) < 0 ||
 	    pattern_groups(p->code, "attempts", &p->attempts, 1) < 0 ||
 	    pattern_groups(p->code, "queue", &p->queue, 1) < 0) {
-		errbuf_set(err, "more than %d groups 'addr', or one of 'ok', "
-				"'attempts' and 'queue' twice", PATTERN_ADDRS);
+		errbuf_set(err,
+		    "more than %d groups 'addr', or one of 'ok', "
+		    "'attempts' and 'queue' twice",
+		    PATTERN_ADDRS);
 		goto fail;
 	}
 	/* Where there is no JIT the interpreter does the same, slower. */
@@ -316,8 +318,8 @@ span_of(const char *subject, const PCRE2_SIZE *ovector, int rc, int group)
 struct pattern_span
 pattern_taken(const struct pattern_scratch *s, int group, const char *subject)
 {
-	return span_of(subject, pcre2_get_ovector_pointer(s->data), s->taken,
-	    group);
+	return span_of(
+	    subject, pcre2_get_ovector_pointer(s->data), s->taken, group);
 }
 
 enum pattern_result
@@ -327,8 +329,8 @@ pattern_match(const struct pattern *p, struct pattern_scratch *s,
 	const PCRE2_SIZE *ovector;
 	int rc;
 
-	rc = pcre2_match(p->code, (PCRE2_SPTR)subject, len, 0, 0, s->data,
-	    s->context);
+	rc = pcre2_match(
+	    p->code, (PCRE2_SPTR)subject, len, 0, 0, s->data, s->context);
 	if (rc == PCRE2_ERROR_NOMATCH)
 		return PATTERN_NO;
 	if (rc <= 0)

@@ -58,8 +58,8 @@ struct pattern_scratch *pattern_scratch_create(void);
 void pattern_scratch_destroy(struct pattern_scratch **);
 
 /* What a group (of pattern_field()) took in the last match. */
-struct pattern_span pattern_taken(const struct pattern_scratch *, int group,
-    const char *subject);
+struct pattern_span pattern_taken(
+    const struct pattern_scratch *, int group, const char *subject);
 
 enum pattern_result pattern_match(const struct pattern *,
     struct pattern_scratch *, const char *subject, size_t len,

@@ -413,8 +413,8 @@ static void
 action_put(struct action_out *out, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len && out->len < out->max; i++)
-		out->buf[out->len++] = s[i] >= 0x20 && s[i] < 0x7f &&
-			s[i] != '<' && s[i] != '>'
+		out->buf[out->len++] =
+		    s[i] >= 0x20 && s[i] < 0x7f && s[i] != '<' && s[i] != '>'
 		    ? s[i]
 		    : '?';
 }

@@ -15,8 +15,8 @@ pool_reserve(struct pool *p, uint32_t i)
 
 		if (p->n_chunks == p->room) {
 			size_t room = p->room ? p->room * 2 : 16;
-			void **chunks = reallocarray(p->chunks, room,
-			    sizeof(*chunks));
+			void **chunks =
+			    reallocarray(p->chunks, room, sizeof(*chunks));
 
 			if (chunks == NULL)
 				return false;

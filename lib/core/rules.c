@@ -108,17 +108,19 @@ rules_set_count(const struct rules *rs)
 }
 
 static int
-rules_check(const struct rules *rs, const struct rule_def *def,
-    struct errbuf *err)
+rules_check(
+    const struct rules *rs, const struct rule_def *def, struct errbuf *err)
 {
 	name_id name = name_intern_str(def->name);
 
 	if (def->name[0] == '\0' || strlen(def->name) > 63)
 		return errbuf_set(err, "a rule's name has 1 to 63 bytes");
-	if (strspn(def->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
-			      "UVWXYZ0123456789-_.") != strlen(def->name))
-		return errbuf_set(err, "a rule's name has letters, digits and "
-				       "'-', '_', '.' only");
+	if (strspn(def->name,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
+		"UVWXYZ0123456789-_.") != strlen(def->name))
+		return errbuf_set(err,
+		    "a rule's name has letters, digits and "
+		    "'-', '_', '.' only");
 	for (size_t i = 0; i < rs->count; i++)
 		if (rs->rules[i]->name == name)
 			return errbuf_set(err, "a rule of this name exists");
@@ -129,9 +131,10 @@ rules_check(const struct rules *rs, const struct rule_def *def,
 	for (size_t i = 0; i < def->n_programs; i++)
 		if (def->programs[i][0] == '\0' ||
 		    strpbrk(def->programs[i], "/[]: \t") != NULL)
-			return errbuf_set(err, "'%s' is not a program: the "
-					       "last component of a tag, "
-					       "without the pid",
+			return errbuf_set(err,
+			    "'%s' is not a program: the "
+			    "last component of a tag, "
+			    "without the pid",
 			    def->programs[i]);
 	if (!isfinite(def->weight) || fabs(def->weight) > 1e6)
 		return errbuf_set(err, "weight out of range");
@@ -148,20 +151,24 @@ rule_check_groups(const struct rule *r, struct errbuf *err)
 	bool queue = pattern_has_queue(r->pattern);
 
 	if (r->kind == RULE_JOIN && !(addr && queue))
-		return errbuf_set(err, "a join needs both an address and "
-				       "{queue}");
+		return errbuf_set(err,
+		    "a join needs both an address and "
+		    "{queue}");
 	if (r->kind == RULE_OFFENCE && queue && !addr &&
 	    (r->evidence != 0 || r->counts != RULE_COUNTS_EACH))
-		return errbuf_set(err, "a rule that captures a queue id instead "
-				       "of an address has no evidence");
+		return errbuf_set(err,
+		    "a rule that captures a queue id instead "
+		    "of an address has no evidence");
 	if (r->kind != RULE_FAULT && !addr &&
 	    !(r->kind == RULE_OFFENCE && queue))
-		return errbuf_set(err, "the pattern captures no address "
-				       "({client}, {bracketed} or {addr})");
+		return errbuf_set(err,
+		    "the pattern captures no address "
+		    "({client}, {bracketed} or {addr})");
 	if (r->counts == RULE_COUNTS_TOTAL && !pattern_has_attempts(r->pattern))
-		return errbuf_set(err, "counts = \"total\" needs the group "
-				       "(?<attempts>\\d+), and may have "
-				       "(?<ok>\\d+)");
+		return errbuf_set(err,
+		    "counts = \"total\" needs the group "
+		    "(?<attempts>\\d+), and may have "
+		    "(?<ok>\\d+)");
 	if (r->counts != RULE_COUNTS_EACH && r->evidence == 0 &&
 	    r->kind == RULE_OFFENCE && r->counts == RULE_COUNTS_ONCE)
 		return errbuf_set(err, "counts = \"once\" needs evidence");
@@ -194,9 +201,8 @@ rule_limit(struct rule *r, const char *field, struct wordset *in,
 }
 
 int
-rules_tune(struct rules *rs, const char *name, double weight,
-    const char *field, struct wordset *in, struct wordset *not_in,
-    struct errbuf *err)
+rules_tune(struct rules *rs, const char *name, double weight, const char *field,
+    struct wordset *in, struct wordset *not_in, struct errbuf *err)
 {
 	name_id id = name_intern_str(name);
 	struct rule *r = NULL;
@@ -246,16 +252,16 @@ rules_add(struct rules *rs, const struct rule_def *def, struct errbuf *err)
 		r->programs[i] = name_intern_str(def->programs[i]);
 	r->pattern = pattern_create(def->pattern, err);
 	if (r->pattern == NULL || rule_check_groups(r, err) != 0 ||
-	    (def->field != NULL && rule_limit(r, def->field, def->in,
-				       def->not_in, err) != 0)) {
+	    (def->field != NULL &&
+		rule_limit(r, def->field, def->in, def->not_in, err) != 0)) {
 		rule_destroy(r);
 		return -1;
 	}
 	if (rules_set_bit(rs, def->set) == 0)
 		rs->sets[rs->n_sets++] = name_intern_str(def->set);
 	r->set = rules_set_bit(rs, def->set);
-	rs->rules = x_reallocarray(rs->rules, rs->count + 1,
-	    sizeof(struct rule *));
+	rs->rules =
+	    x_reallocarray(rs->rules, rs->count + 1, sizeof(struct rule *));
 	rs->rules[rs->count++] = r;
 	return 0;
 }

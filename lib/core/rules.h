@@ -114,7 +114,7 @@ struct rule_match {
 	struct addr addr; /* host address, when has_addr */
 	bool has_addr;
 	bool has_queue;
-	uint64_t queue; /* hash of the queue id, when has_queue */
+	uint64_t queue;	   /* hash of the queue id, when has_queue */
 	unsigned attempts; /* RULE_COUNTS_TOTAL: failures in this connection;
 			      else 1 */
 };
@@ -125,8 +125,8 @@ enum rules_result {
 	RULES_LIMIT, /* nothing matched, and a limit was hit on the way */
 };
 
-enum rules_result matcher_match(struct matcher *, const struct logline *,
-    struct rule_match *out);
+enum rules_result matcher_match(
+    struct matcher *, const struct logline *, struct rule_match *out);
 
 /* explain: as above, and one call for each rule of the line's program, in
  * order, also behind the one that decides. `why` is static: "match", "first

@@ -7,8 +7,7 @@
 #include <math.h>
 
 double
-score_apply(struct score *s, bool fresh, double weight, double t,
-    double window)
+score_apply(struct score *s, bool fresh, double weight, double t, double window)
 {
 	if (fresh || t - s->last >= window) {
 		s->score = 0;
@@ -49,8 +48,8 @@ level_find(const struct level *levels, size_t n, name_id name)
 }
 
 double
-level_duration(const struct level *level, const struct repeat *repeat,
-    unsigned strikes)
+level_duration(
+    const struct level *level, const struct repeat *repeat, unsigned strikes)
 {
 	double d = level->duration * pow(repeat->factor, strikes);
 

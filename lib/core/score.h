@@ -15,10 +15,11 @@
  *
  * Levels form a ladder by threshold. Reaching one blocks for its duration
  * times factor ^ strikes, capped at max (a duration that is longer by itself
- * stays as it is), where strikes counts earlier blocks not older than `memory`. While a block is active, offences only raise it to
- * a higher level: that is the same block, so it adds no strike, and its end
- * never comes nearer. Only a hit of positive weight blocks or raises: what
- * forgives does not, however high the score still is.
+ * stays as it is), where strikes counts earlier blocks not older than `memory`.
+ * While a block is active, offences only raise it to a higher level: that is
+ * the same block, so it adds no strike, and its end never comes nearer. Only a
+ * hit of positive weight blocks or raises: what forgives does not, however high
+ * the score still is.
  */
 #ifndef MXW_SCORE_H
 #define MXW_SCORE_H
@@ -35,8 +36,8 @@ struct score {
 };
 
 /* `fresh`: nothing is known yet. Returns the new score. */
-double score_apply(struct score *, bool fresh, double weight, double t,
-    double window);
+double score_apply(
+    struct score *, bool fresh, double weight, double t, double window);
 
 #define LEVELS_MAX 16
 
@@ -60,7 +61,7 @@ int level_reached(const struct level *levels, size_t n, double score);
 /* Index of a level by name, or -1. */
 int level_find(const struct level *levels, size_t n, name_id name);
 /* Seconds to block for. */
-double level_duration(const struct level *, const struct repeat *,
-    unsigned strikes);
+double level_duration(
+    const struct level *, const struct repeat *, unsigned strikes);
 
 #endif

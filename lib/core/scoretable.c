@@ -305,9 +305,8 @@ entry_load(struct score_entry *e, struct snapshot_reader *r)
 		if (e->n_rules == SCORETABLE_RULES)
 			continue;
 		e->rules[e->n_rules].rule = rule;
-		e->rules[e->n_rules++].count = count < UINT16_MAX
-		    ? (uint16_t)count
-		    : UINT16_MAX;
+		e->rules[e->n_rules++].count =
+		    count < UINT16_MAX ? (uint16_t)count : UINT16_MAX;
 	}
 	n = snapshot_get_u32(r);
 	for (unsigned i = 0; i < n && !snapshot_failed(r); i++) {

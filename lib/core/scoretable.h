@@ -25,7 +25,7 @@ struct applied {
 
 struct score_entry {
 	struct score score;
-	uint32_t hits; /* 0 = there is no score (yet, or any more) */
+	uint32_t hits;	       /* 0 = there is no score (yet, or any more) */
 	uint32_t older, newer; /* by last touch */
 	struct {
 		name_id rule;
@@ -45,11 +45,11 @@ struct scoretable *scoretable_create(size_t max);
 void scoretable_destroy(struct scoretable **);
 
 /* NULL if unknown. Entries stay where they are until removed. */
-struct score_entry *scoretable_get(const struct scoretable *,
-    const struct addr *);
+struct score_entry *scoretable_get(
+    const struct scoretable *, const struct addr *);
 /* Found or added (*added_r), and now the newest. NULL: no memory. */
-struct score_entry *scoretable_touch(struct scoretable *, const struct addr *,
-    bool *added_r);
+struct score_entry *scoretable_touch(
+    struct scoretable *, const struct addr *, bool *added_r);
 /* Forgets the score, but not what was applied: a line that was applied stays
  * applied. True if there was a score. */
 bool scoretable_clear(struct scoretable *, const struct addr *);
@@ -58,15 +58,15 @@ size_t scoretable_expire(struct scoretable *, double horizon, size_t max);
 size_t scoretable_count(const struct scoretable *);
 uint64_t scoretable_evicted(const struct scoretable *);
 /* Walks up to `max` ids from *cursor (start at 0); false at the end. */
-typedef void scoretable_visit(void *ctx, const struct addr *,
-    const struct score_entry *);
+typedef void scoretable_visit(
+    void *ctx, const struct addr *, const struct score_entry *);
 bool scoretable_walk(const struct scoretable *, uint32_t *cursor, uint32_t max,
     scoretable_visit *, void *ctx);
 
 /* Remembers the offset; false if it, or a later one, was applied before.
  * Epoch 0 is always new. */
-bool score_entry_apply_offset(struct score_entry *, uint64_t epoch,
-    uint64_t offset);
+bool score_entry_apply_offset(
+    struct score_entry *, uint64_t epoch, uint64_t offset);
 /* Starts the counts anew. */
 void score_entry_reset(struct score_entry *);
 void score_entry_count(struct score_entry *, name_id rule);

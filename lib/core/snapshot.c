@@ -227,7 +227,7 @@ snapshot_writer_commit(struct snapshot_writer **wp, struct errbuf *err)
 
 struct snapshot_reader {
 	unsigned char *map;
-	size_t len; /* of map */
+	size_t len;		      /* of map */
 	const unsigned char *p, *end; /* values not yet read */
 	bool failed;
 };
@@ -264,8 +264,8 @@ reader_check(const struct snapshot_reader *r, struct errbuf *err)
 }
 
 enum snapshot_open
-snapshot_reader_open(const char *path, struct snapshot_reader **reader_r,
-    struct errbuf *err)
+snapshot_reader_open(
+    const char *path, struct snapshot_reader **reader_r, struct errbuf *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct snapshot_reader *r;

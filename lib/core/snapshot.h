@@ -35,8 +35,8 @@ struct snapshot_writer;
 struct snapshot_reader;
 
 /* Opens `path`.tmp beside the path. NULL and a reason on failure. */
-struct snapshot_writer *snapshot_writer_create(const char *path,
-    struct errbuf *);
+struct snapshot_writer *snapshot_writer_create(
+    const char *path, struct errbuf *);
 /* Checksum, fsync, rename, fsync of the directory. On failure the old file
  * is untouched, the temporary one removed. Frees the writer either way. */
 int snapshot_writer_commit(struct snapshot_writer **, struct errbuf *);
@@ -55,8 +55,8 @@ void snapshot_put_name(struct snapshot_writer *, name_id);
 enum snapshot_open { SNAPSHOT_OK, SNAPSHOT_MISSING, SNAPSHOT_BAD };
 
 /* Reads and checks the whole file. On BAD the reason says what is wrong. */
-enum snapshot_open snapshot_reader_open(const char *path,
-    struct snapshot_reader **reader_r, struct errbuf *);
+enum snapshot_open snapshot_reader_open(
+    const char *path, struct snapshot_reader **reader_r, struct errbuf *);
 void snapshot_reader_destroy(struct snapshot_reader **);
 /* The next section's tag, SNAPSHOT_END at the end or after an error. */
 uint8_t snapshot_next_section(struct snapshot_reader *);

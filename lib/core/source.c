@@ -56,8 +56,8 @@ source_destroy(struct source **sp)
 }
 
 void
-source_set_rules(struct source *src, const struct rules *rules,
-    const char *const *sets)
+source_set_rules(
+    struct source *src, const struct rules *rules, const char *const *sets)
 {
 	uint64_t bits = 0;
 
@@ -118,8 +118,8 @@ source_stats(struct source *src)
 }
 
 bool
-source_time(struct source *src, const struct logline *line, double ref,
-    double *t_r)
+source_time(
+    struct source *src, const struct logline *line, double ref, double *t_r)
 {
 	return logtime_parse(&src->time, line->time, line->time_len, ref, t_r);
 }
@@ -240,8 +240,8 @@ source_save(const struct source *src, struct snapshot_writer *w)
 	snapshot_put_f64(w, p->time);
 	snapshot_put_f64(w, marked ? src->mark.last : src->stats.last);
 	snapshot_put_u64(w, again > src->again ? again : src->again);
-	attempts_each(marked ? src->mark.attempts : src->attempts,
-	    save_attempt, w);
+	attempts_each(
+	    marked ? src->mark.attempts : src->attempts, save_attempt, w);
 	snapshot_put_u8(w, 0);
 }
 

@@ -24,7 +24,7 @@ struct source_stats {
 	uint64_t scored;   /* attempts scored */
 	uint64_t own;	   /* our own refusals */
 	uint64_t faults;
-	uint64_t markers;  /* ends of connections, joins of queue ids */
+	uint64_t markers; /* ends of connections, joins of queue ids */
 	uint64_t badtime;
 	uint64_t cut;	  /* longer than what is matched */
 	uint64_t limits;  /* match limits hit */
@@ -35,18 +35,18 @@ struct source_stats {
 /* The name is copied. */
 struct source *source_create(const char *name);
 void source_destroy(struct source **);
-/* Builds the matcher for these sets (NULL-terminated) of these rules, which must
- * outlive it. */
-void source_set_rules(struct source *, const struct rules *,
-    const char *const *sets);
+/* Builds the matcher for these sets (NULL-terminated) of these rules, which
+ * must outlive it. */
+void source_set_rules(
+    struct source *, const struct rules *, const char *const *sets);
 
 const char *source_name(const struct source *);
 struct matcher *source_matcher(struct source *);
 struct attempts *source_attempts(struct source *);
 struct source_stats *source_stats(struct source *);
 /* The time of a line; what `ref` is says logtime.h. */
-bool source_time(struct source *, const struct logline *, double ref,
-    double *t_r);
+bool source_time(
+    struct source *, const struct logline *, double ref, double *t_r);
 
 /* A line matched a rule of this set (a bit of rules_set_bit()). */
 void source_note_set(struct source *, uint64_t set);

@@ -58,8 +58,8 @@ store_forgive(struct store *s, uint64_t ticket, const struct addr *a)
 }
 
 void
-store_allow(struct store *s, uint64_t ticket, const struct addr *a,
-    bool present)
+store_allow(
+    struct store *s, uint64_t ticket, const struct addr *a, bool present)
 {
 	s->ops->allow(s, ticket, a, present);
 }

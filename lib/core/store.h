@@ -66,11 +66,11 @@ struct score_info {
 
 /* Why an entry appeared or went. */
 enum store_why {
-	STORE_DECIDED,	/* a hit reached a level, here */
-	STORE_RAISED,	/* an active block went to a higher level, here */
-	STORE_MANUAL,	/* by the admin command */
-	STORE_SHARED,	/* another host, or by hand in Redis */
-	STORE_LOADED,	/* at start or resync */
+	STORE_DECIDED, /* a hit reached a level, here */
+	STORE_RAISED,  /* an active block went to a higher level, here */
+	STORE_MANUAL,  /* by the admin command */
+	STORE_SHARED,  /* another host, or by hand in Redis */
+	STORE_LOADED,  /* at start or resync */
 	STORE_EXPIRED,
 };
 
@@ -97,9 +97,10 @@ enum store_flow {
 	STORE_FLOW_REPLAY,
 };
 
-/* What is said with the question. */
-#define STORE_FLOW_CAN_REPLAY 1u /* can go back now; if not, it is told again */
-#define STORE_FLOW_CURRENT 2u	 /* all logs have been read to their ends */
+/* What is said with the question: that it can go back now (if not, it is told
+ * again), and that all logs have been read to their ends. */
+#define STORE_FLOW_CAN_REPLAY 1u
+#define STORE_FLOW_CURRENT 2u
 
 struct snapshot_reader;
 struct snapshot_writer;
@@ -113,8 +114,8 @@ struct store_sink {
 	void (*info)(void *ctx, uint64_t ticket, const struct score_info *);
 	/* A call with a ticket is finished; text is "" or what to tell the
 	 * user. */
-	void (*done)(void *ctx, uint64_t ticket, enum store_result,
-	    const char *text);
+	void (*done)(
+	    void *ctx, uint64_t ticket, enum store_result, const char *text);
 };
 
 struct store_status {
@@ -140,8 +141,8 @@ struct store_ops {
 	void (*unblock)(struct store *, uint64_t ticket, const struct addr *);
 	void (*unblock_all)(struct store *, uint64_t ticket);
 	void (*forgive)(struct store *, uint64_t ticket, const struct addr *);
-	void (*allow)(struct store *, uint64_t ticket, const struct addr *,
-	    bool present);
+	void (*allow)(
+	    struct store *, uint64_t ticket, const struct addr *, bool present);
 	void (*fetch)(struct store *, uint64_t ticket, const struct addr *);
 	void (*top)(struct store *, uint64_t ticket, size_t n);
 	bool (*poll)(struct store *, double now, double horizon);
@@ -177,8 +178,8 @@ void store_unblock(struct store *, uint64_t ticket, const struct addr *);
 void store_unblock_all(struct store *, uint64_t ticket);
 /* Lifts the block and forgets score and strikes. */
 void store_forgive(struct store *, uint64_t ticket, const struct addr *);
-void store_allow(struct store *, uint64_t ticket, const struct addr *,
-    bool present);
+void store_allow(
+    struct store *, uint64_t ticket, const struct addr *, bool present);
 /* sink->info for this address (none if unknown), then done. */
 void store_fetch(struct store *, uint64_t ticket, const struct addr *);
 /* sink->info for the n highest scores, highest first, then done. */

@@ -20,8 +20,15 @@
 
 #define EXPIRE_CHUNK 1024
 
-enum op_kind { OP_DECIDED, OP_BLOCK, OP_UNBLOCK, OP_UNBLOCK_ALL, OP_FORGIVE,
-	OP_ALLOW, OP_FETCH };
+enum op_kind {
+	OP_DECIDED,
+	OP_BLOCK,
+	OP_UNBLOCK,
+	OP_UNBLOCK_ALL,
+	OP_FORGIVE,
+	OP_ALLOW,
+	OP_FETCH
+};
 
 struct op {
 	enum op_kind kind;
@@ -129,8 +136,8 @@ decide(struct embedded *em, const struct hit *h, double score, int level)
 		b.addr = h->addr;
 		b.since = h->t;
 		b.until = -INFINITY;
-		b.strikes = strikes_get(em->strikes, &h->addr, h->t,
-		    p->repeat.memory);
+		b.strikes =
+		    strikes_get(em->strikes, &h->addr, h->t, p->repeat.memory);
 		strikes_add(em->strikes, &h->addr, h->t, p->repeat.memory);
 	}
 	until = h->t + level_duration(&p->levels[level], &p->repeat, b.strikes);
@@ -231,8 +238,8 @@ embedded_forgive(struct store *s, uint64_t ticket, const struct addr *a)
 }
 
 static void
-embedded_allow(struct store *s, uint64_t ticket, const struct addr *a,
-    bool present)
+embedded_allow(
+    struct store *s, uint64_t ticket, const struct addr *a, bool present)
 {
 	struct op *op = op_add(store_embedded_of(s), OP_ALLOW, ticket, a);
 
@@ -280,8 +287,8 @@ info_fill(const struct embedded *em, const struct addr *a,
 {
 	memset(out, 0, sizeof(*out));
 	out->addr = *a;
-	out->strikes = strikes_get(em->strikes, a, em->poll_horizon,
-	    em->params->repeat.memory);
+	out->strikes = strikes_get(
+	    em->strikes, a, em->poll_horizon, em->params->repeat.memory);
 	if (!is_known(em, e))
 		return;
 	out->score = e->score;
@@ -370,8 +377,8 @@ store_embedded_allow(struct store *s, const struct addr *a, bool present)
 }
 
 bool
-store_embedded_allow_next(const struct store *s, size_t *cursor,
-    struct addr *out)
+store_embedded_allow_next(
+    const struct store *s, size_t *cursor, struct addr *out)
 {
 	const struct embedded *em = (const struct embedded *)s;
 
@@ -476,8 +483,8 @@ search_step(struct embedded *em)
 
 	if (search == NULL)
 		return false;
-	if (scoretop_step(search->top, em->scores,
-		em->poll_horizon - em->params->window))
+	if (scoretop_step(
+		search->top, em->scores, em->poll_horizon - em->params->window))
 		return true;
 	em->searches = search->next;
 	search_finish(em, search);

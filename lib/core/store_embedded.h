@@ -14,8 +14,8 @@
 
 #include "lib/core/store.h"
 
-struct store *store_embedded_create(const struct store_params *params,
-    size_t max_addresses);
+struct store *store_embedded_create(
+    const struct store_params *params, size_t max_addresses);
 
 /*
  * For a store that keeps this one as its local defence: store_hit() in two
@@ -29,7 +29,7 @@ void store_embedded_forget(struct store *, const struct addr *, bool strikes);
 /* Changes the allow list at once (from the loop); true if it did change. */
 bool store_embedded_allow(struct store *, const struct addr *, bool present);
 /* Walks the allow list; *cursor starts at 0. */
-bool store_embedded_allow_next(const struct store *, size_t *cursor,
-    struct addr *out);
+bool store_embedded_allow_next(
+    const struct store *, size_t *cursor, struct addr *out);
 
 #endif

@@ -46,8 +46,8 @@ load_blocks(struct embedded *em, struct snapshot_reader *r)
 		b.by = snapshot_get_name(r);
 		b.strikes = snapshot_get_u32(r);
 		if (!snapshot_failed(r) && isfinite(b.until))
-			em->store.sink->blocked(em->store.sink_ctx, &b,
-			    STORE_LOADED);
+			em->store.sink->blocked(
+			    em->store.sink_ctx, &b, STORE_LOADED);
 	}
 }
 

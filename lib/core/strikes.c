@@ -55,8 +55,8 @@ entry_at(const struct strikes *s, uint32_t id)
 }
 
 unsigned
-strikes_get(const struct strikes *s, const struct addr *a, double t,
-    double memory)
+strikes_get(
+    const struct strikes *s, const struct addr *a, double t, double memory)
 {
 	uint32_t id = prefixmap_get(s->map, a);
 

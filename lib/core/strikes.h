@@ -18,11 +18,11 @@ struct snapshot_reader;
 struct strikes *strikes_create(size_t max);
 void strikes_destroy(struct strikes **);
 /* Earlier blocks at time t; 0 if none, or forgotten. */
-unsigned strikes_get(const struct strikes *, const struct addr *, double t,
-    double memory);
+unsigned strikes_get(
+    const struct strikes *, const struct addr *, double t, double memory);
 /* A block began at time t. */
-void strikes_add(struct strikes *, const struct addr *, double t,
-    double memory);
+void strikes_add(
+    struct strikes *, const struct addr *, double t, double memory);
 bool strikes_del(struct strikes *, const struct addr *);
 /* Looks at a few entries and drops those forgotten at `horizon`. */
 void strikes_sweep(struct strikes *, double horizon, double memory);

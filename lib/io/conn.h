@@ -39,15 +39,15 @@ struct conn_handler {
 	/* A client has connected; returns its context or NULL to refuse. */
 	void *(*opened)(void *server_ctx, struct conn *);
 	/*
-	 * Bytes have come. `buf` holds all that was not consumed before. Returns
-	 * how many bytes are consumed, or CONN_CLOSE: written output is
+	 * Bytes have come. `buf` holds all that was not consumed before.
+	 * Returns how many bytes are consumed, or CONN_CLOSE: written output is
 	 * flushed, then it closes. The rest is kept and passed again: at once
 	 * if something was consumed, else with more bytes, after drained() and
 	 * after conn_hold(false). So it may stop at any request, to bound its
 	 * output. `eof`: no more will come; what is not consumed then is lost.
 	 */
-	ssize_t (*input)(void *ctx, struct conn *, const char *buf, size_t len,
-	    bool eof);
+	ssize_t (*input)(
+	    void *ctx, struct conn *, const char *buf, size_t len, bool eof);
 	/*
 	 * All output has been written, after some of it had to wait: the
 	 * producer of a long answer goes on here. It may write and close. NULL
@@ -56,24 +56,24 @@ struct conn_handler {
 	void (*drained)(void *ctx, struct conn *);
 	/* It is gone; the context may be freed. `reason` is static. */
 	void (*closed)(void *ctx, struct conn *, const char *reason);
-	size_t max_input; /* more unconsumed bytes than this: it is closed */
-	double idle_timeout;	/* nothing pending: seconds, 0 = none */
+	size_t max_input;    /* more unconsumed bytes than this: it is closed */
+	double idle_timeout; /* nothing pending: seconds, 0 = none */
 	double partial_timeout; /* in the middle of a request, or of output
 				   that the peer does not take; 0 = none */
-	unsigned spare_fds; /* descriptors that are left to others */
+	unsigned spare_fds;	/* descriptors that are left to others */
 };
 
 struct conn_server_stats {
 	uint64_t accepted;
 	uint64_t refused;
 	uint64_t timeouts;
-	uint64_t errors;  /* reset by peer and the like */
-	uint64_t paused;  /* times accepting stopped for want of descriptors */
+	uint64_t errors; /* reset by peer and the like */
+	uint64_t paused; /* times accepting stopped for want of descriptors */
 	size_t open;
 };
 
-struct conn_server *conn_server_create(struct loop *,
-    const struct conn_handler *, void *server_ctx);
+struct conn_server *conn_server_create(
+    struct loop *, const struct conn_handler *, void *server_ctx);
 /* Closes listeners and connections at once. */
 void conn_server_destroy(struct conn_server **);
 /* Opens and listens. `mode`, `uid` and `gid` apply to unix sockets ((uid_t)-1
@@ -99,8 +99,8 @@ struct conn_listen {
 	gid_t gid;
 };
 /* -1: all is as before. */
-int conn_server_prepare(struct conn_server *, const struct conn_listen *,
-    struct errbuf *);
+int conn_server_prepare(
+    struct conn_server *, const struct conn_listen *, struct errbuf *);
 void conn_server_commit(struct conn_server *);
 void conn_server_rollback(struct conn_server *);
 /* The name of the nth listener, NULL behind the last. */

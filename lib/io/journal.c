@@ -190,8 +190,8 @@ journal_open(struct journal *j)
 		journal_close(j);
 		return false;
 	}
-	j->ev = event_new(loop_base(j->loop), fd, EV_READ | EV_PERSIST,
-	    journal_ready, j);
+	j->ev = event_new(
+	    loop_base(j->loop), fd, EV_READ | EV_PERSIST, journal_ready, j);
 	if (j->ev == NULL) {
 		journal_close(j);
 		return false;
@@ -226,8 +226,8 @@ put_word(char *out, const char *s, size_t len, size_t max)
 	while (n < len && n < max) {
 		char c = s[n];
 
-		out[n++] = c <= ' ' || c == '[' || c == ']' || c == ':' ||
-			c == 0x7f
+		out[n++] =
+		    c <= ' ' || c == '[' || c == ']' || c == ':' || c == 0x7f
 		    ? '_'
 		    : c;
 	}
@@ -264,8 +264,9 @@ put_time(struct journal *j, char out[40])
 	if (gmtime_r(&sec, &tm) == NULL)
 		return 0;
 	n = strftime(out, 40, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n + (size_t)snprintf(out + n, 40 - n, ".%06uZ",
-		       (unsigned)(usec % 1000000));
+	return n +
+	    (size_t)snprintf(
+		out + n, 40 - n, ".%06uZ", (unsigned)(usec % 1000000));
 }
 
 /* The current entry as a line; 0 if it is none of ours. */

@@ -23,8 +23,8 @@ struct loop;
 #define JOURNAL_TURN 200 /* entries per turn of the loop */
 
 struct journal_options {
-	const char *directory;	      /* NULL: this host's journal */
-	const char *const *matches;   /* FIELD=value, as journalctl takes them */
+	const char *directory;	    /* NULL: this host's journal */
+	const char *const *matches; /* FIELD=value, as journalctl takes them */
 	const char *const *identifiers; /* patterns; others are passed over */
 	bool beginning;
 	const struct logpos *pos; /* where to go on, or NULL */

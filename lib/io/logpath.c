@@ -50,8 +50,8 @@ logpath_open(const struct logpath *p, struct logfile *f)
 
 /* Opens a rotated file; it must still be the one that was listed. */
 static bool
-logpath_open_rotated(const struct logpath *p,
-    const struct logchain_file *entry, struct logfile *f)
+logpath_open_rotated(const struct logpath *p, const struct logchain_file *entry,
+    struct logfile *f)
 {
 	int fd = logfile_open(entry->path);
 

@@ -33,8 +33,8 @@ double loop_mono(const struct loop *);
 
 /* Timers. The callback may destroy its own timer. */
 typedef void loop_timer_fn(void *ctx);
-struct loop_timer *loop_timer_create(struct loop *, enum loop_priority,
-    loop_timer_fn *, void *ctx);
+struct loop_timer *loop_timer_create(
+    struct loop *, enum loop_priority, loop_timer_fn *, void *ctx);
 void loop_timer_destroy(struct loop_timer **);
 /* Once, `seconds` from now; replaces what was set. 0 = next turn. */
 void loop_timer_set(struct loop_timer *, double seconds);

@@ -382,8 +382,7 @@ verb_explain(const struct ctl *ctl)
 			status = explain_stdin(&ex);
 		} else {
 			explain_line(&ex, line, strcspn(line, "\n"), 0, false);
-			status = explain_offence(&ex) != NULL ? CTL_OK
-							      : CTL_NO;
+			status = explain_offence(&ex) != NULL ? CTL_OK : CTL_NO;
 		}
 	}
 	offline_destroy(&ex.off);

@@ -45,8 +45,8 @@ progress_destroy(struct progress **pp)
 }
 
 static void
-progress_bar(const struct progress *p, uint64_t done, double seconds,
-    char out[128])
+progress_bar(
+    const struct progress *p, uint64_t done, double seconds, char out[128])
 {
 	double part = (double)done / (double)p->total;
 	char bar[PROGRESS_BAR + 1], left[NUM_DURATION_LEN];
@@ -60,9 +60,8 @@ progress_bar(const struct progress *p, uint64_t done, double seconds,
 	bar[PROGRESS_BAR] = '\0';
 	snprintf(out, 128, "[%s] %3.0f%%%s%s%s", bar, part * 100,
 	    part > 0.01 ? "  " : "",
-	    part > 0.01
-		? num_format_duration(seconds / part - seconds, left)
-		: "",
+	    part > 0.01 ? num_format_duration(seconds / part - seconds, left)
+			: "",
 	    part > 0.01 ? " left" : "");
 }
 

@@ -19,7 +19,7 @@ struct replay {
 	double now;   /* when the replay began; no line is later */
 	double began; /* monotonic */
 	double elapsed;
-	size_t top; /* offenders to show */
+	size_t top;	       /* offenders to show */
 	struct shapes *shapes; /* of unmatched lines; NULL: not asked for */
 	size_t top_shapes;
 

@@ -204,8 +204,8 @@ app_open(struct app *app, struct errbuf *err)
 	const struct conf *conf = app->conf;
 	bool fresh, damaged;
 
-	app->output = output_open(conf->log_target, app->foreground, conf->user,
-	    err);
+	app->output =
+	    output_open(conf->log_target, app->foreground, conf->user, err);
 	if (app->output == NULL)
 		return -1;
 	app_set_output(app);

@@ -24,7 +24,7 @@
 #define OPENED_FRESH 1.0
 #define OPENED_MAX 64
 
-#define LOGS_RESCAN 5.0	   /* seconds between looks at patterns */
+#define LOGS_RESCAN 5.0 /* seconds between looks at patterns */
 #define LOGS_DAY 86400.0
 #define LOGS_SILENT 1000 /* lines that tell nothing before it is said */
 
@@ -33,19 +33,19 @@ struct opened {
 	int fd; /* -1: none */
 	int error;
 	uint64_t dev, ino;
-	double until;  /* monotonic */
-	uint32_t seq;  /* request under way, 0 = none */
+	double until; /* monotonic */
+	uint32_t seq; /* request under way, 0 = none */
 };
 
 struct one {
 	struct logs *logs;
 	char *path;
 	struct source *src;
-	struct tail *tail;	 /* one of the two */
+	struct tail *tail; /* one of the two */
 	struct journal *journal;
 	struct opened opened[OPENED_MAX];
 	uint32_t number; /* in the configuration */
-	bool wanted; /* by the configuration being applied */
+	bool wanted;	 /* by the configuration being applied */
 	bool said_unparsed;
 	double since;	/* monotonic: of the check of its rule sets */
 	uint64_t lines; /* then */
@@ -61,7 +61,8 @@ struct logs {
 	void *ctx;
 	struct one **all;
 	size_t count;
-	bool marked; /* the store keeps no hits: there are places to go back to */
+	bool marked; /* the store keeps no hits: there are places to go back to
+		      */
 };
 
 struct logs *
@@ -144,9 +145,10 @@ logs_check(const struct conf *conf, struct errbuf *err)
 	for (size_t i = 0; i < conf->n_logs; i++)
 		if (conf_log_is_journal(&conf->logs[i], &directory) &&
 		    !journal_supported())
-			return errbuf_set(err, "%s: log \"%s\": this build does "
-					       "not know the journal (libsystemd "
-					       "was missing)",
+			return errbuf_set(err,
+			    "%s: log \"%s\": this build does "
+			    "not know the journal (libsystemd "
+			    "was missing)",
 			    conf->file, conf->logs[i].path);
 	return 0;
 }
@@ -156,8 +158,8 @@ logs_check(const struct conf *conf, struct errbuf *err)
 #define LOGS_LEAD 1.0
 
 static void
-one_line(void *ctx, const char *line, size_t len, uint64_t end, bool cut,
-    double ref)
+one_line(
+    void *ctx, const char *line, size_t len, uint64_t end, bool cut, double ref)
 {
 	struct one *one = ctx;
 
@@ -200,13 +202,15 @@ one_follow(struct one *one, const struct tail_options *options)
 	const struct conf_log *cl = &one->logs->conf->logs[one->number];
 	struct tail_options o = *options;
 	struct journal_options jo = { .matches = cl->matches,
-		.identifiers = cl->identifiers, .beginning = o.beginning,
-		.pos = o.pos, .epoch = o.epoch };
+		.identifiers = cl->identifiers,
+		.beginning = o.beginning,
+		.pos = o.pos,
+		.epoch = o.epoch };
 	struct errbuf err;
 
 	if (conf_log_is_journal(cl, &jo.directory)) {
-		one->journal = journal_create(one->logs->loop, &jo, &events,
-		    one, &err);
+		one->journal =
+		    journal_create(one->logs->loop, &jo, &events, one, &err);
 		if (one->journal == NULL)
 			log_fatal("%s", err.text);
 		return;
@@ -435,8 +439,8 @@ logs_want(struct logs *ls, const char *path, uint32_t number, bool beginning)
 	struct one *one = logs_find(ls, path);
 
 	if (one == NULL) {
-		one_create(ls, &ls->conf->logs[number], path, number,
-		    beginning);
+		one_create(
+		    ls, &ls->conf->logs[number], path, number, beginning);
 		return;
 	}
 	one->wanted = true;
@@ -489,14 +493,14 @@ logs_configure(struct logs *ls, const struct conf *conf, bool beginning)
 		if (conf_log_is_pattern(&conf->logs[i]))
 			logs_expand(ls, (uint32_t)i, beginning);
 		else
-			logs_want(ls, conf->logs[i].path, (uint32_t)i,
-			    beginning);
+			logs_want(
+			    ls, conf->logs[i].path, (uint32_t)i, beginning);
 	}
 	/* A file that a pattern found once is awaited while it is away. */
 	for (size_t i = 0; i < ls->count; i++)
 		for (size_t j = 0; j < conf->n_logs; j++)
-			ls->all[i]->wanted |= conf_log_covers(&conf->logs[j],
-			    ls->all[i]->path);
+			ls->all[i]->wanted |=
+			    conf_log_covers(&conf->logs[j], ls->all[i]->path);
 	for (size_t i = 0; i < ls->count; i++) {
 		if (ls->all[i]->wanted)
 			ls->all[kept++] = ls->all[i];
@@ -528,8 +532,8 @@ one_check(struct one *one)
 	    !one->said_unparsed) {
 		one->said_unparsed = true;
 		log_warning("%s: none of %llu lines begins with time, host and "
-			    "program: is it a mail log?", one->path,
-		    (unsigned long long)st->lines);
+			    "program: is it a mail log?",
+		    one->path, (unsigned long long)st->lines);
 	}
 	if (now - one->since < LOGS_DAY)
 		return;
@@ -538,7 +542,8 @@ one_check(struct one *one)
 	     (set = source_silent_set(one->src, i)) != NULL;
 	     i++)
 		log_warning("%s: rule set '%s' has matched none of %llu lines "
-			    "in a day", one->path, set,
+			    "in a day",
+		    one->path, set,
 		    (unsigned long long)(st->lines - one->lines));
 	one->lines = st->lines;
 	source_forget_sets(one->src);

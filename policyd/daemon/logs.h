@@ -23,14 +23,14 @@ struct log_view {
 };
 
 /* `progress` is called when something was read. */
-struct logs *logs_create(struct loop *, struct engine *,
-    void (*progress)(void *ctx), void *ctx);
+struct logs *logs_create(
+    struct loop *, struct engine *, void (*progress)(void *ctx), void *ctx);
 /* Can all logs of this configuration be read by this build? */
 int logs_check(const struct conf *, struct errbuf *);
 /* Starts the helper that opens what this process will not be permitted to:
  * before privileges are dropped. */
-int logs_start_helper(struct logs *, const struct conf *, bool foreground,
-    struct errbuf *);
+int logs_start_helper(
+    struct logs *, const struct conf *, bool foreground, struct errbuf *);
 /* "none", "running" or "gone". */
 const char *logs_helper_state(const struct logs *);
 void logs_destroy(struct logs **);

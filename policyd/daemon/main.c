@@ -31,7 +31,8 @@ static const char usage_text[] =
     "  -V, --version      print the version and exit\n"
     "  -h, --help         print this and exit\n"
     "\n"
-    "Signals: TERM ends, HUP reads the configuration again, USR1 opens the log\n"
+    "Signals: TERM ends, HUP reads the configuration again, USR1 opens the "
+    "log\n"
     "file again.\n";
 
 struct options {

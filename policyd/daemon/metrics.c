@@ -29,7 +29,7 @@ struct metrics {
 		uint64_t hits;
 	} rules[RULES_MAX];
 	size_t n_rules;
-	double last; /* time of the last offence */
+	double last;		/* time of the last offence */
 	struct histogram delay; /* line to verdict */
 };
 
@@ -77,8 +77,8 @@ metrics_decided(struct metrics *m)
 }
 
 static void
-put_head(struct evbuffer *b, const char *name, const char *type,
-    const char *help)
+put_head(
+    struct evbuffer *b, const char *name, const char *type, const char *help)
 {
 	evbuffer_add_printf(b, "# HELP mxwarden_%s %s\n# TYPE mxwarden_%s %s\n",
 	    name, help, name, type);
@@ -92,8 +92,8 @@ put_label(struct evbuffer *b, const char *label, const char *value)
 	for (; *value != '\0'; value++) {
 		if (*value == '\\' || *value == '"')
 			evbuffer_add(b, "\\", 1);
-		evbuffer_add(b, *value == '\n' ? "\\n" : value,
-		    *value == '\n' ? 2 : 1);
+		evbuffer_add(
+		    b, *value == '\n' ? "\\n" : value, *value == '\n' ? 2 : 1);
 	}
 	evbuffer_add_printf(b, "\"}");
 }
@@ -128,8 +128,9 @@ put_histogram(struct evbuffer *b, const char *name, const char *help,
 		evbuffer_add_printf(b, "mxwarden_%s_bucket{le=\"%g\"} %llu\n",
 		    name, histogram_bound(i), (unsigned long long)sum);
 	}
-	evbuffer_add_printf(b, "mxwarden_%s_bucket{le=\"+Inf\"} %llu\n"
-			       "mxwarden_%s_sum %.9f\nmxwarden_%s_count %llu\n",
+	evbuffer_add_printf(b,
+	    "mxwarden_%s_bucket{le=\"+Inf\"} %llu\n"
+	    "mxwarden_%s_sum %.9f\nmxwarden_%s_count %llu\n",
 	    name, (unsigned long long)h->count, name, h->sum, name,
 	    (unsigned long long)h->count);
 }
@@ -151,7 +152,8 @@ put_logs(struct evbuffer *b, const struct logs *logs)
 		    "Lines of faults of our own servers." },
 		{ "log_allowed_total", "counter",
 		    "Attempts of clients on the allow list, not scored." },
-		{ "log_cut_total", "counter", "Lines too long to match whole." },
+		{ "log_cut_total", "counter",
+		    "Lines too long to match whole." },
 		{ "log_limits_total", "counter", "Match limits hit." },
 		{ "log_rotations_total", "counter", "Rotations followed." },
 		{ "log_errors_total", "counter", "Failed opens and reads." },
@@ -174,9 +176,8 @@ put_logs(struct evbuffer *b, const struct logs *logs)
 				(double)v.source.faults,
 				(double)v.source.allowed, (double)v.source.cut,
 				(double)v.source.limits,
-				(double)v.tail.rotations,
-				(double)v.tail.errors, (double)v.tail.lost,
-				(double)v.tail.behind,
+				(double)v.tail.rotations, (double)v.tail.errors,
+				(double)v.tail.lost, (double)v.tail.behind,
 				strcmp(v.tail.state, "current") == 0 };
 
 			put_value(b, rows[r].name, "log", v.path, values[r]);
@@ -187,8 +188,8 @@ put_logs(struct evbuffer *b, const struct logs *logs)
 static void
 put_rules(struct evbuffer *b, const struct metrics *m)
 {
-	put_head(b, "rule_attempts_total", "counter",
-	    "Attempts scored, by rule.");
+	put_head(
+	    b, "rule_attempts_total", "counter", "Attempts scored, by rule.");
 	for (size_t i = 0; i < m->n_rules; i++)
 		put_value(b, "rule_attempts_total", "rule",
 		    name_text(m->rules[i].rule), (double)m->rules[i].hits);
@@ -199,8 +200,9 @@ put_levels(struct evbuffer *b, const struct engine *e)
 {
 	struct engine_level l;
 
-	put_head(b, "blocked", "gauge", "Addresses and prefixes blocked now, by "
-					"level.");
+	put_head(b, "blocked", "gauge",
+	    "Addresses and prefixes blocked now, by "
+	    "level.");
 	for (size_t i = 0; engine_level_nth(e, i, &l); i++)
 		put_value(b, "blocked", "level", name_text(l.name),
 		    (double)l.blocked);
@@ -230,8 +232,7 @@ put_policy(struct evbuffer *b, const struct policysrv *policy)
 		put_value(b, "policy_requests_total", "verdict", verdicts[i],
 		    (double)ps.by_why[i]);
 	put_one(b, "policy_dry_total", "counter",
-	    "Answers that were DUNNO only because of dry_run.",
-	    (double)ps.dry);
+	    "Answers that were DUNNO only because of dry_run.", (double)ps.dry);
 	put_one(b, "policy_garbage_total", "counter",
 	    "Connections closed because they sent no policy request.",
 	    (double)ps.garbage);
@@ -256,8 +257,8 @@ put_store(struct evbuffer *b, const struct store *store)
 	struct store_status st;
 
 	store_status(store, &st);
-	put_one(b, "store_ready", "gauge",
-	    "1 if decisions reach all hosts.", st.ready);
+	put_one(b, "store_ready", "gauge", "1 if decisions reach all hosts.",
+	    st.ready);
 	put_one(b, "store_addresses", "gauge", "Scores held on this host.",
 	    (double)st.addresses);
 	put_one(b, "store_pending", "gauge", "Hits not yet acknowledged.",
@@ -312,8 +313,8 @@ put_hook(struct evbuffer *b, const struct hook *hook)
 	put_head(b, "notifications_total", "counter",
 	    "Runs of notify.command, and events without one.");
 	put_value(b, "notifications_total", "result", "done", (double)hs.done);
-	put_value(b, "notifications_total", "result", "failed",
-	    (double)hs.failed);
+	put_value(
+	    b, "notifications_total", "result", "failed", (double)hs.failed);
 	put_value(b, "notifications_total", "result", "suppressed",
 	    (double)hs.suppressed);
 }
@@ -365,15 +366,16 @@ put_daemon(struct evbuffer *b, const struct status_parts *p)
 }
 
 void
-metrics_write(const struct metrics *m, const struct status_parts *p,
-    struct evbuffer *b)
+metrics_write(
+    const struct metrics *m, const struct status_parts *p, struct evbuffer *b)
 {
 	put_daemon(b, p);
 	put_levels(b, p->engine);
 	put_policy(b, p->policy);
 	put_histogram(b, "verdict_delay_seconds",
 	    "From the time in the deciding log line to the block. Logs with "
-	    "times in whole seconds add up to a second.", &m->delay);
+	    "times in whole seconds add up to a second.",
+	    &m->delay);
 	put_rules(b, m);
 	put_logs(b, p->logs);
 	put_store(b, p->store);
@@ -391,30 +393,30 @@ metrics_health(const struct status_parts *p, struct evbuffer *b)
 	store_status(p->store, &st);
 	state_stats(p->state, &ss);
 	if (!st.ready)
-		troubles += (size_t)evbuffer_add_printf(b, "store: %s %s\n",
-		    st.state, st.detail);
+		troubles += (size_t)evbuffer_add_printf(
+		    b, "store: %s %s\n", st.state, st.detail);
 	if (ss.error[0] != '\0')
-		troubles += (size_t)evbuffer_add_printf(b,
-		    "state is not written: %s\n", ss.error);
+		troubles += (size_t)evbuffer_add_printf(
+		    b, "state is not written: %s\n", ss.error);
 	for (size_t i = 0; i < logs_count(p->logs); i++) {
 		struct log_view v;
 
 		logs_view(p->logs, i, &v);
 		if (strcmp(v.tail.state, "missing") == 0)
-			troubles += (size_t)evbuffer_add_printf(b,
-			    "log %s: missing\n", v.path);
+			troubles += (size_t)evbuffer_add_printf(
+			    b, "log %s: missing\n", v.path);
 	}
 	if (strcmp(logs_helper_state(p->logs), "gone") == 0)
-		troubles += (size_t)evbuffer_add_printf(b,
-		    "the helper that opens logs is gone\n");
+		troubles += (size_t)evbuffer_add_printf(
+		    b, "the helper that opens logs is gone\n");
 	if (p->firewall != NULL && !p->conf->dry_run) {
 		struct firewall_stats fs;
 
 		firewall_stats(p->firewall, &fs);
 		if (strcmp(fs.state, "off") == 0 ||
 		    strcmp(fs.state, "degraded") == 0)
-			troubles += (size_t)evbuffer_add_printf(b,
-			    "firewall: %s: %s\n", fs.state, fs.error);
+			troubles += (size_t)evbuffer_add_printf(
+			    b, "firewall: %s: %s\n", fs.state, fs.error);
 	}
 	if (troubles == 0)
 		evbuffer_add_printf(b, "ok\n");

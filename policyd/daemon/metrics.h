@@ -23,8 +23,8 @@ void metrics_offence(struct metrics *, const struct offence *);
 /* A block was decided or raised here, at this moment. */
 void metrics_decided(struct metrics *);
 
-void metrics_write(const struct metrics *, const struct status_parts *,
-    struct evbuffer *);
+void metrics_write(
+    const struct metrics *, const struct status_parts *, struct evbuffer *);
 /* Writes "ok" or one line for each trouble; true if there is none. */
 bool metrics_health(const struct status_parts *, struct evbuffer *);
 

@@ -101,8 +101,8 @@ policysrv_measure(struct policysrv *p)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	histogram_add(&p->stats.latency, (double)ts.tv_sec +
-		(double)ts.tv_nsec / 1e9 - loop_now(p->loop));
+	histogram_add(&p->stats.latency,
+	    (double)ts.tv_sec + (double)ts.tv_nsec / 1e9 - loop_now(p->loop));
 }
 
 /* Answers one request; false without memory. */

@@ -29,8 +29,8 @@ struct policysrv;
 struct policysrv_stats {
 	uint64_t requests; /* answered */
 	uint64_t by_why[VERDICT_BLOCKED + 1];
-	uint64_t dry;	  /* of the blocked: DUNNO by dry_run */
-	uint64_t garbage; /* disconnected without an answer */
+	uint64_t dry;		  /* of the blocked: DUNNO by dry_run */
+	uint64_t garbage;	  /* disconnected without an answer */
 	struct histogram latency; /* from the turn of the loop in which a
 				     request came to its answer */
 	struct conn_server_stats conns;

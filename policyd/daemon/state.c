@@ -259,8 +259,7 @@ state_load(struct state *st, bool *fresh_r, bool *damaged_r)
 	*damaged_r = true;
 	aside = x_asprintf("%s.corrupt", st->path);
 	if (rename(st->path, aside) == 0)
-		log_error("%s: %s; set aside as %s", st->path, err.text,
-		    aside);
+		log_error("%s: %s; set aside as %s", st->path, err.text, aside);
 	else
 		log_error("%s: %s", st->path, err.text);
 	free(aside);

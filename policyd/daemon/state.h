@@ -22,14 +22,14 @@ struct state;
 struct state_stats {
 	uint64_t written;
 	uint64_t failed;
-	double last; /* time of the last good one, 0 = none */
+	double last;	 /* time of the last good one, 0 = none */
 	char error[256]; /* of the last failure, "" after a success */
 };
 
 /* `before` brings the positions of all sources up to date. */
 struct state *state_create(struct loop *, struct reaper *, const char *dir,
-    double interval, struct engine *, struct store *,
-    void (*before)(void *ctx), void *ctx);
+    double interval, struct engine *, struct store *, void (*before)(void *ctx),
+    void *ctx);
 void state_destroy(struct state **);
 void state_set_interval(struct state *, double interval);
 /* Reads the file. *fresh_r: there was none. *damaged_r: there was one that

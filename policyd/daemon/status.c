@@ -39,8 +39,8 @@ status_daemon(const struct status_parts *p, struct control_client *client)
 	record_time(r, "started", p->started);
 	record_duration(r, "uptime", p->now - p->started);
 	record_bool(r, "dry_run", p->conf->dry_run);
-	record_num(r, "blocked", (double)blocklist_count(
-		engine_view(p->engine)));
+	record_num(
+	    r, "blocked", (double)blocklist_count(engine_view(p->engine)));
 	record_num(r, "blocks", (double)es.blocks);
 	record_num(r, "raised", (double)es.raised);
 	record_num(r, "expired", (double)es.expired);
@@ -66,9 +66,9 @@ status_log(const struct log_view *v, struct control_client *client)
 	record_num(r, "lines", (double)v->source.lines);
 	record_num(r, "parsed", (double)(v->source.lines - v->source.unparsed));
 	record_num(r, "matched", (double)v->source.matched);
-	record_num(r, "unmatched", (double)(v->source.lines -
-		v->source.unparsed - v->source.matched - v->source.own -
-		v->source.faults - v->source.markers));
+	record_num(r, "unmatched",
+	    (double)(v->source.lines - v->source.unparsed - v->source.matched -
+		v->source.own - v->source.faults - v->source.markers));
 	record_num(r, "scored", (double)v->source.scored);
 	record_num(r, "unparsed", (double)v->source.unparsed);
 	record_num(r, "own", (double)v->source.own);
@@ -122,8 +122,8 @@ status_policy(const struct status_parts *p, struct control_client *client)
 	record_num(r, "passed", (double)ps.by_why[VERDICT_PASS]);
 	record_num(r, "blocked", (double)ps.by_why[VERDICT_BLOCKED]);
 	record_num(r, "allowed", (double)ps.by_why[VERDICT_ALLOWED]);
-	record_num(r, "authenticated",
-	    (double)ps.by_why[VERDICT_AUTHENTICATED]);
+	record_num(
+	    r, "authenticated", (double)ps.by_why[VERDICT_AUTHENTICATED]);
 	record_num(r, "no_address", (double)ps.by_why[VERDICT_NO_ADDRESS]);
 	record_num(r, "dry", (double)ps.dry);
 	record_num(r, "garbage", (double)ps.garbage);

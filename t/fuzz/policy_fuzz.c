@@ -32,8 +32,8 @@ count(const char *buf, size_t len, size_t step, size_t *used_r)
 
 		have = have + step < len ? have + step : len;
 		do {
-			st = policy_parse(&scan, buf + at, have - at, &req,
-			    &used, &reason);
+			st = policy_parse(
+			    &scan, buf + at, have - at, &req, &used, &reason);
 			if (st == POLICY_BAD) {
 				must(reason != NULL);
 				*used_r = at;
@@ -45,7 +45,8 @@ count(const char *buf, size_t len, size_t step, size_t *used_r)
 			for (int i = 0; i < POLICY_NATTRS; i++) {
 				const struct policy_str *a = &req.attr[i];
 
-				must(a->ptr == NULL || (a->ptr >= buf + at &&
+				must(a->ptr == NULL ||
+				    (a->ptr >= buf + at &&
 					a->ptr + a->len <= buf + at + used));
 			}
 			at += used;
@@ -60,8 +61,9 @@ static void
 format(const char *text, size_t len)
 {
 	static const char *const templates[] = {
-		"REJECT 5.7.1 {address} {rule} {level} {until}",
-		"DEFER {rule}", "521 {rule} {rule} {rule}" };
+		"REJECT 5.7.1 {address} {rule} {level} {until}", "DEFER {rule}",
+		"521 {rule} {rule} {rule}"
+	};
 	char arg[2000], out[POLICY_ACTION_MAX + 1];
 	struct policy_action_args args = { arg, arg, arg, arg };
 

@@ -29,8 +29,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (size_t i = 0; i < rec.n_fields; i++) {
 			const struct record_field *f = &rec.fields[i];
 
-			must(f->value >= line && f->value + f->len <=
-				line + size);
+			must(f->value >= line &&
+			    f->value + f->len <= line + size);
 			must(f->value[f->len] == '\0');
 			must(record_get(&rec, f->name) != NULL);
 		}

@@ -66,8 +66,7 @@ test_text(void)
 }
 
 static struct addr
-A(const char *s)
-{
+A(const char *s) {
 	struct addr a;
 
 	memset(&a, 0xee, sizeof(a));

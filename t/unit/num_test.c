@@ -17,7 +17,8 @@ main(void)
 		!num_parse_u64("1 ", 2, &u) && !num_parse_u64("+1", 2, &u),
 	    "junk is refused");
 	ok(num_parse_double("-2.5e1", 6, &d) && d == -25, "a number");
-	ok(!num_parse_double("inf", 3, &d) && !num_parse_double("0x10", 4, &d) &&
+	ok(!num_parse_double("inf", 3, &d) &&
+		!num_parse_double("0x10", 4, &d) &&
 		!num_parse_double("1e999", 5, &d) &&
 		!num_parse_double("1.2.3", 5, &d),
 	    "inf, hexadecimal, overflow and junk are refused");
@@ -29,9 +30,9 @@ main(void)
 	} durations[] = { { "500ms", 0.5, "500ms" }, { "10m", 600, "10m" },
 		{ "1h30m", 5400, "1h30m" }, { "7d", 604800, "7d" },
 		{ "0", 0, "0s" }, { "1.5h", 5400, "1h30m" },
-		{ "90s", 90, "1m30s" }, { "90", -1, NULL },
-		{ "", -1, NULL }, { "-5s", -1, NULL }, { "5 s", -1, NULL },
-		{ "5x", -1, NULL }, { "s", -1, NULL }, { "5s3", -1, NULL } };
+		{ "90s", 90, "1m30s" }, { "90", -1, NULL }, { "", -1, NULL },
+		{ "-5s", -1, NULL }, { "5 s", -1, NULL }, { "5x", -1, NULL },
+		{ "s", -1, NULL }, { "5s3", -1, NULL } };
 
 	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
 		bool parsed = num_parse_duration(durations[i].text, &d);
@@ -58,6 +59,7 @@ main(void)
 	is_str(num_format_score(5.25, buf), "5.25", "decimals");
 	is_str(num_format_score(1.0 / 3, buf), "0.333", "three decimals");
 	is_str(num_format_score(-0.0001, buf), "0", "no minus zero");
-	is_str(num_format_score(100, buf), "100", "zeros before the point stay");
+	is_str(
+	    num_format_score(100, buf), "100", "zeros before the point stay");
 	return tap_done();
 }
