@@ -37,7 +37,7 @@ rule_destroy(struct rule *r)
  * or to= as well. Exim's administrator may put the recipient or the HELO name
  * into a reason, so there they are without the brackets of the tag, too.
  */
-#define EXIM_HELO "(?:\\((?:[^()\\[\\]]{0,255}|\\[[0-9A-Fa-f:.]{2,45}\\])\\) )?"
+#define EXIM_HELO "(?:\\((?:[^()\\[\\]]*+|\\[[0-9A-Fa-f:.]{2,45}\\])\\) )?"
 #define EXIM_HOST                                                             \
 	"(?:[^\\s()\\[\\]=]{1,255} )?" EXIM_HELO "\\[{addr}\\](?::\\d{1,5})?" \
 	"(?: (?:I=\\[[0-9A-Fa-f:.]{2,45}\\](?::\\d{1,5})?|"                   \
@@ -49,7 +49,7 @@ static const char own_refusal[] =
     "<[^<>]*>: [A-Z][A-Za-z -]* rejected: [^<>]*|"
     "H=" EXIM_HOST " (?:(?:temporarily )?rejected connection in \"[a-z]+\" "
     "ACL: |(?:F=<[^<>\\s\"\\[\\]]*> )?(?:temporarily )?rejected RCPT "
-    "<[^<>\\s\"\\[\\]]*>: )[^<>\"]*"
+    "<(?:[^<>\\s\"\\[\\]]*>|[^<>\\s\"\\[\\]]{99}): )[^<>\"]*"
     ") \\[mxw\\](?:;"
     "(?: from=<[^<>]*>)?(?: to=<[^<>]*>)? proto=E?SMTP(?: helo=<[^<>]*>)?"
     "(?: sasl_[a-z]+=[^<>]*)?)?$";
