@@ -2,7 +2,7 @@
 # clean-machine.sh: do the commands that the README begins with work on a
 # machine with nothing installed?
 #
-#   t/clean-machine.sh [run] [log] [check] [ci]
+#   t/clean-machine.sh [run] [log] [check] [install] [ci]
 #
 # Makes a minimal Debian 12 with debootstrap, clones the last commit into it,
 # and types there what a user would type; the steps are
@@ -11,6 +11,8 @@
 #          Ctrl-C leaves nothing
 #   log    ./bootstrap run LOG, then the same
 #   check  ./bootstrap check, with no test skipped
+#   install  every command of the README's quick start ("$ ..." and "# ..."),
+#          with Postfix: a blocked client is refused by it
 #   ci     .ci/run (not done unless asked for)
 #
 # each on a fresh copy. Not a part of `make check`: it needs root, debootstrap,
@@ -189,6 +191,74 @@ step_check() {
 	grep -qx 'Result: PASS' "$log" || fail "./bootstrap check"
 }
 
+# Postfix is asked over SMTP, by a client of another address (XCLIENT).
+# shellcheck disable=SC2016 # for the inner shell
+quick_start='
+export DEBIAN_FRONTEND=noninteractive
+printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+apt-get -qq update
+apt-get -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends install postfix perl
+./bootstrap deps
+postconf -e "maillog_file = /var/log/mail.log" "inet_interfaces = loopback-only" \
+    "mydestination = localhost" "smtpd_authorized_xclient_hosts = 127.0.0.1" \
+    "inet_protocols = ipv4" "smtpd_peername_lookup = no"
+sed -i "s/^smtp  *inet .*/10025 inet n - n - - smtpd/" /etc/postfix/master.cf
+touch /var/log/mail.log
+chmod 600 /var/log/mail.log
+# What README says for main.cf, and its commands one after the other.
+sed -n "/^       smtpd_client_restrictions =/,/^\$/s/^       //p" README \
+    >>/etc/postfix/main.cf
+sed -n "/^Quick start/,/^How scoring/s/^    [\$#] //p" README >/root/commands
+sed -i "s/^postfix reload/postfix start/" /root/commands
+[ "$(wc -l </root/commands)" -ge 9 ] || { echo "FAILED: no commands"; exit 1; }
+while IFS= read -r command; do
+	printf "%s\n" "+ $command"
+	# The place that the README has them typed at.
+	case $command in make*) cd /root/mxwarden ;; esac
+	eval "$command" </dev/null
+done </root/commands
+cd /root/mxwarden
+
+smtp() {
+	perl -MIO::Socket::INET -e "
+		\$s = IO::Socket::INET->new(PeerHost => q(127.0.0.1:10025))
+		    // die qq(connect: \$!\n);
+		for (undef, @ARGV) {
+			print {\$s} qq(\$_\r\n) if defined;
+			do { print \$_ = <\$s> // exit } until /^\d{3} /;
+		}" -- "$@"
+}
+ask() {
+	smtp "XCLIENT ADDR=$1 NAME=[UNAVAILABLE]" "EHLO client.example" \
+	    "MAIL FROM:<$2>" "RCPT TO:<$3>" QUIT
+}
+for try in 1 2 3 4; do
+	ask 192.0.2.7 a@example.org "probe$try@example.info" | tail -n 2
+done
+waited=0
+until mxwarden show 192.0.2.7 >/dev/null; do
+	waited=$((waited + 1))
+	[ $waited -lt 100 ] || { echo "FAILED: not blocked"; exit 1; }
+	sleep 0.1
+done
+mxwarden list
+echo "--- the blocked client"
+ask 192.0.2.7 "" root@localhost | tee /root/blocked
+grep -q "^450 4.7.1 .*Client host rejected: Too many errors from 192.0.2.7, try again later \[mxw\]" /root/blocked
+echo "--- another one"
+ask 192.0.2.8 "" root@localhost | tee /root/other
+grep -q "^250 2.1.5" /root/other
+postfix stop
+echo ok
+'
+
+step_install() {
+	fresh install
+	inside "$quick_start" 2>&1 | tee "$log"
+	tail -n 1 "$log" | grep -qx ok || fail "the quick start"
+}
+
 step_ci() {
 	fresh ci
 	# git is what the clone was made with.
@@ -198,10 +268,10 @@ step_ci() {
 	tail -n 1 "$log" | grep -q '^=== PASS' || fail ".ci/run"
 }
 
-[ $# -gt 0 ] || set -- run log check
+[ $# -gt 0 ] || set -- run log check install
 for step in "$@"; do
 	case $step in
-	run | log | check | ci) ;;
+	run | log | check | install | ci) ;;
 	*) fail "no such step: $step" ;;
 	esac
 done
