@@ -100,7 +100,7 @@ inside() {
 	    mount -t tmpfs -o mode=1777 tmpfs dev/shm
 	    mount -t tmpfs tmpfs run
 	    exec chroot . env -i HOME=/root TERM=dumb \
-		PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -ec "cd /root/mxwarden
+		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -ec "cd /root/mxwarden
 		$1"' sh "$machine" "$1"
 }
 
@@ -114,7 +114,7 @@ pid=$!
 tail -f /root/output &
 tail=$!
 waited=0
-until grep -q "raised 203.0.113.5 level=reject" /root/output; do
+until grep -q "blocked 203.0.113.5 level=reject" /root/output; do
 	kill -0 $pid || { echo "FAILED: it has ended"; exit 1; }
 	waited=$((waited + 1))
 	[ $waited -lt 600 ] || { echo "FAILED: no block in time"; exit 1; }
@@ -224,9 +224,11 @@ smtp() {
 	perl -MIO::Socket::INET -e "
 		\$s = IO::Socket::INET->new(PeerHost => q(127.0.0.1:10025))
 		    // die qq(connect: \$!\n);
-		for (undef, @ARGV) {
-			print {\$s} qq(\$_\r\n) if defined;
-			do { print \$_ = <\$s> // exit } until /^\d{3} /;
+		for my \$line (undef, @ARGV) {
+			print {\$s} qq(\$line\r\n) if defined \$line;
+			do {
+				print \$reply = <\$s> // exit;
+			} until \$reply =~ /^\d{3} /;
 		}" -- "$@"
 }
 ask() {
