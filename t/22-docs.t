@@ -136,6 +136,20 @@ for (@options) {
 		"$src/conf/mxwarden.conf", 'check');
 	is($status, 0, 'the sample configuration is sound');
 
+	# Sendmail's, installed beside the rules, and the example of its README.
+	my $sendmail = tmp_dir() . '/sendmail.conf';
+	spew($sendmail, slurp("$src/contrib/sendmail/mxwarden.conf") =~
+	    s{"rules\.d/}{"$src/conf/rules.d/}r,
+	    q{helper = "} . program(q{mxwarden-priv}) . qq{"\n});
+	($status, $out, my $err) = run_cmd(program('mxwarden'), '-c', $sendmail,
+		'check');
+	is($status, 0, 'contrib/sendmail/mxwarden.conf is sound') or diag($err);
+	my ($line) = slurp("$src/contrib/sendmail/README") =~
+	    /^    mxwarden explain '(.*)'$/m;
+	($status, $out) = run_cmd(program('mxwarden'), '-c', $sendmail,
+		'explain', $line);
+	like($out, qr/^rule +sendmail-auth-failed/m, 'its example');
+
 	my ($rule) = slurp($pages[3]) =~
 	    /^(rule "webmail-login" \{.*?)^\.Ed/ms;
 	$rule =~ s/\\e/\\/g;
@@ -220,7 +234,8 @@ long_options {
 
 # --- README and ARCHITECTURE ----------------------------------------------------
 
-for my $doc (qw(README ARCHITECTURE contrib/postfix/README)) {
+for my $doc (qw(README ARCHITECTURE contrib/exim/README contrib/postfix/README
+    contrib/sendmail/README)) {
 	my $text = slurp("$src/$doc");
 	my %seen;
 
