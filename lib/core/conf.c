@@ -11,8 +11,6 @@
 #include <confuse.h>
 #include <errno.h>
 #include <fnmatch.h>
-#include <glob.h>
-#include <libgen.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -24,14 +22,34 @@
 
 #include "lib/core/conf_full.h"
 #include "lib/core/conf_schema.h"
+#include "lib/core/conf_text.h"
 #include "lib/core/log.h"
 #include "lib/core/num.h"
 #include "lib/core/xalloc.h"
 
-static struct errbuf *parse_error; /* of the parse under way */
+/* Of the parse under way. */
+static struct errbuf *parse_error;
+static const struct conf_text *parse_text;
+static int parse_allow; /* line of the option `allow` */
 static bool parse_trusted;
 
-/* Keeps the first message, with file and line. */
+int
+conf_fail(const struct conf_text *text, int line, struct errbuf *err,
+    const char *fmt, ...)
+{
+	const char *file = conf_text_where(text, line, &line);
+	char what[900];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	if (line > 0)
+		return errbuf_set(err, "%s:%d: %s", file, line, what);
+	return errbuf_set(err, "%s: %s", file, what);
+}
+
+/* libconfuse calls it; keeps the first message. */
 static void __attribute__((format(printf, 2, 0)))
 conf_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
@@ -40,11 +58,8 @@ conf_error(cfg_t *cfg, const char *fmt, va_list ap)
 	if (parse_error == NULL || parse_error->text[0] != '\0')
 		return;
 	vsnprintf(text, sizeof(text), fmt, ap);
-	if (cfg != NULL && cfg->filename != NULL)
-		errbuf_set(
-		    parse_error, "%s:%d: %s", cfg->filename, cfg->line, text);
-	else
-		errbuf_set(parse_error, "%s", text);
+	conf_fail(
+	    parse_text, cfg != NULL ? cfg->line : 0, parse_error, "%s", text);
 }
 
 static int
@@ -65,6 +80,8 @@ conf_validate(cfg_t *cfg, cfg_opt_t *opt)
 			return -1;
 		}
 	}
+	if (section[0] == '\0' && strcmp(opt->name, "allow") == 0)
+		parse_allow = cfg->line;
 	return 0;
 }
 
@@ -74,15 +91,16 @@ conf_validate_section(cfg_t *cfg, cfg_opt_t *opt)
 {
 	cfg_t *sec = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
 
+	(void)cfg;
 	for (size_t i = 0; i < conf_n_rows; i++) {
 		const struct conf_row *row = &conf_rows[i];
 
 		if (strcmp(row->section, opt->name) == 0 && row->dflt == NULL &&
-		    cfg_size(sec, row->name) == 0) {
-			cfg_error(cfg, "%s \"%s\": option '%s' is missing",
-			    opt->name, cfg_title(sec), row->name);
-			return -1;
-		}
+		    cfg_size(sec, row->name) == 0)
+			return conf_fail(parse_text,
+			    conf_text_begin(parse_text, sec->line), parse_error,
+			    "%s \"%s\": option '%s' is missing", opt->name,
+			    cfg_title(sec), row->name);
 	}
 	return 0;
 }
@@ -142,41 +160,10 @@ not_readable(void)
 	    : strerror(errno);
 }
 
-/* include("x.conf"), include("rules.d/" "*.conf"): relative to the file that
- * includes. libconfuse stacks files, so the last one goes in first. */
-static int
-conf_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
+static const char *
+conf_may_read(const char *path)
 {
-	char *copy, *path;
-	glob_t found;
-	int rc = 0;
-
-	if (argc != 1 || argv[0][0] == '\0') {
-		cfg_error(cfg, "include() takes one file name");
-		return -1;
-	}
-	copy = x_strdup(cfg->filename);
-	path = argv[0][0] == '/' ? x_strdup(argv[0])
-				 : x_asprintf("%s/%s", dirname(copy), argv[0]);
-	if (glob(path, GLOB_NOCHECK, NULL, &found) != 0) {
-		cfg_error(cfg, "%s: cannot be expanded", path);
-		rc = -1;
-	} else {
-		for (size_t i = found.gl_pathc; i-- > 0 && rc == 0;) {
-			const char *one = found.gl_pathv[i];
-
-			if (!is_readable(one)) {
-				cfg_error(cfg, "%s: %s", one, not_readable());
-				rc = -1;
-			} else {
-				rc = cfg_include(cfg, opt, 1, &one);
-			}
-		}
-		globfree(&found);
-	}
-	free(copy);
-	free(path);
-	return rc;
+	return is_readable(path) ? NULL : not_readable();
 }
 
 /* libconfuse's option array for one section of our table. */
@@ -228,7 +215,7 @@ static const struct {
 static cfg_t *
 conf_init(void)
 {
-	cfg_opt_t *top = conf_opts("", N_SECTIONS + 1), *subs[N_SECTIONS];
+	cfg_opt_t *top = conf_opts("", N_SECTIONS), *subs[N_SECTIONS];
 	cfg_t *cfg;
 	char name[128];
 
@@ -240,7 +227,6 @@ conf_init(void)
 			    ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
 			    : CFGF_NONE));
 	}
-	opts_append(top, (cfg_opt_t)CFG_FUNC("include", conf_include));
 	cfg = cfg_init(top, CFGF_NONE); /* copies the arrays */
 	free(top);
 	for (size_t i = 0; i < N_SECTIONS; i++)
@@ -306,13 +292,14 @@ allow_file(struct conf_full *cf, struct addr **all, const char *path,
     struct errbuf *err)
 {
 	FILE *f = is_readable(path) ? fopen(path, "re") : NULL;
-	char line[256];
+	char *line = NULL;
+	size_t room = 0;
 	int n = 0, rc = 0;
 
 	if (f == NULL)
-		return errbuf_set(err, "%s: option 'allow': %s: %s",
-		    cf->pub.file, path, not_readable());
-	while (rc == 0 && fgets(line, sizeof(line), f) != NULL) {
+		return conf_fail(cf->text, parse_allow, err,
+		    "option 'allow': %s: %s", path, not_readable());
+	while (rc == 0 && getline(&line, &room, f) >= 0) {
 		char *s = line + strspn(line, " \t");
 
 		n++;
@@ -323,6 +310,9 @@ allow_file(struct conf_full *cf, struct addr **all, const char *path,
 			    "a prefix",
 			    path, n, s);
 	}
+	if (rc == 0 && ferror(f))
+		rc = errbuf_set(err, "%s: %s", path, strerror(errno));
+	free(line);
 	fclose(f);
 	return rc;
 }
@@ -366,10 +356,10 @@ conf_fill_logs(struct conf_full *cf, struct errbuf *err)
 		    strcmp(conf_str(sec, "start"), "beginning") == 0;
 		if (logs[i].path[0] != '/' &&
 		    !conf_log_is_journal(&logs[i], &directory))
-			return errbuf_set(err,
-			    "%s:%d: log \"%s\": neither an "
-			    "absolute path nor \"journal\"",
-			    sec->filename, sec->line, logs[i].path);
+			return conf_fail_at(cf, sec, err,
+			    "log \"%s\": neither an absolute path nor "
+			    "\"journal\"",
+			    logs[i].path);
 	}
 	cf->pub.logs = logs;
 	cf->pub.n_logs = n;
@@ -401,8 +391,9 @@ conf_fill_levels(struct conf_full *cf, struct errbuf *err)
 	struct level *levels = conf_alloc(cf, n + 3u, sizeof(*levels));
 
 	if (n > LEVELS_MAX)
-		return errbuf_set(
-		    err, "%s: more than %d levels", cf->pub.file, LEVELS_MAX);
+		return conf_fail_at(cf,
+		    cfg_getnsec(cf->cfg, "level", LEVELS_MAX), err,
+		    "more than %d levels", LEVELS_MAX);
 	for (unsigned i = 0; n == 0 && i < 3; i++) {
 		levels[i] = default_levels[i];
 		levels[i].name = name_intern_str(names[i]);
@@ -413,10 +404,8 @@ conf_fill_levels(struct conf_full *cf, struct errbuf *err)
 
 		if (title[0] == '\0' || strlen(title) > 63 ||
 		    strpbrk(title, " \t=") != NULL)
-			return errbuf_set(err,
-			    "%s:%d: '%s' cannot be the name "
-			    "of a level",
-			    sec->filename, sec->line, title);
+			return conf_fail_at(cf, sec, err,
+			    "'%s' cannot be the name of a level", title);
 		levels[i] = (struct level){
 			.name = name_intern_str(title),
 			.threshold = conf_real(cfg_getstr(sec, "threshold")),
@@ -424,17 +413,16 @@ conf_fill_levels(struct conf_full *cf, struct errbuf *err)
 			.action = cfg_getstr(sec, "action"),
 			.firewall = conf_bool(cfg_getstr(sec, "firewall")),
 		};
+		for (unsigned j = 0; j < i; j++)
+			if (levels[j].threshold == levels[i].threshold)
+				return conf_fail_at(cf, sec, err,
+				    "option 'threshold': levels \"%s\" and "
+				    "\"%s\" have the same threshold",
+				    name_text(levels[j].name), title);
 	}
 	cf->pub.levels = levels;
 	cf->pub.n_levels = n > 0 ? n : 3;
 	qsort(levels, cf->pub.n_levels, sizeof(*levels), level_compare);
-	for (size_t i = 1; i < cf->pub.n_levels; i++)
-		if (levels[i].threshold == levels[i - 1].threshold)
-			return errbuf_set(err,
-			    "%s: levels \"%s\" and \"%s\" "
-			    "have the same threshold",
-			    cf->pub.file, name_text(levels[i - 1].name),
-			    name_text(levels[i].name));
 	return 0;
 }
 
@@ -460,17 +448,15 @@ conf_check_firewall(struct conf_full *cf, struct errbuf *err)
 
 	if (strcmp(backend, "command") == 0 &&
 	    (cfg_size(fw, "add") == 0 || cfg_size(fw, "delete") == 0))
-		return errbuf_set(err,
-		    "%s: firewall: backend \"command\" "
-		    "needs `add` and `delete`",
-		    cf->pub.file);
+		return conf_fail_at(cf, fw, err,
+		    "firewall: backend \"command\" needs `add` and `delete`");
 	if (strcmp(backend, "none") != 0 &&
 	    (cfg_size(fw, "ports") == 0 || cfg_size(fw, "protocols") == 0))
-		return errbuf_set(
-		    err, "%s: firewall: no port, or no protocol", cf->pub.file);
+		return conf_fail_at(
+		    cf, fw, err, "firewall: no port, or no protocol");
 	if (cfg_size(fw, "ports") > 15)
-		return errbuf_set(
-		    err, "%s: firewall: more than 15 ports", cf->pub.file);
+		return conf_fail_at(
+		    cf, fw, err, "firewall: more than 15 ports");
 	return 0;
 }
 
@@ -485,10 +471,10 @@ conf_fill_notify(struct conf_full *cf, struct errbuf *err)
 	c->notify.timeout = conf_duration(cfg_getstr(sec, "timeout"));
 	(void)rate_parse(conf_str(sec, "rate"), &c->notify.rate);
 	if (c->notify.command[0] != NULL && c->notify.command[0][0] != '/')
-		return errbuf_set(err,
-		    "%s: notify: command: '%s' is not an "
-		    "absolute path; no shell looks for it",
-		    c->file, c->notify.command[0]);
+		return conf_fail_at(cf, sec, err,
+		    "notify: command: '%s' is not an absolute path; no shell "
+		    "looks for it",
+		    c->notify.command[0]);
 	if (level[0] == '\0')
 		return 0;
 	for (size_t i = 0; i < c->n_levels; i++) {
@@ -496,10 +482,8 @@ conf_fill_notify(struct conf_full *cf, struct errbuf *err)
 		if (strcmp(name_text(c->levels[i].name), level) == 0)
 			return 0;
 	}
-	return errbuf_set(err,
-	    "%s: notify: min_level: there is no level "
-	    "\"%s\"",
-	    c->file, level);
+	return conf_fail_at(
+	    cf, sec, err, "notify: min_level: there is no level \"%s\"", level);
 }
 
 static void
@@ -572,26 +556,28 @@ struct conf *
 conf_read_with(const char *path, bool trusted,
     int (*rules)(struct conf_full *, struct errbuf *), struct errbuf *err)
 {
+	struct conf_text *text;
 	struct conf_full *cf;
 	struct conf *c;
 	int rc;
 
 	err->text[0] = '\0';
 	parse_trusted = trusted;
-	if (!is_readable(path)) {
-		errbuf_set(err, "%s: %s", path, not_readable());
+	text = conf_text_read(path, conf_may_read, err);
+	if (text == NULL)
 		return NULL;
-	}
 	cf = x_calloc(1, sizeof(*cf));
 	c = &cf->pub;
+	cf->text = text;
 	cf->cfg = conf_init();
 	c->file = x_strdup(path);
 	parse_error = err;
-	rc = cfg_parse(cf->cfg, path);
+	parse_text = text;
+	parse_allow = 0;
+	rc = cfg_parse_buf(cf->cfg, conf_text_str(text));
 	parse_error = NULL;
-	if (rc == CFG_FILE_ERROR)
-		errbuf_set(err, "%s: %s", path, strerror(errno));
-	else if (rc != CFG_SUCCESS && err->text[0] == '\0')
+	parse_text = NULL;
+	if (rc != CFG_SUCCESS && err->text[0] == '\0')
 		errbuf_set(err, "%s: syntax error", path);
 	if (rc == CFG_SUCCESS && conf_fill_logs(cf, err) == 0 &&
 	    (rules == NULL || rules(cf, err) == 0) &&
@@ -624,6 +610,7 @@ conf_destroy(struct conf **cp)
 		free(cf->allocs[i]);
 	free(cf->allocs);
 	cfg_free(cf->cfg);
+	conf_text_destroy(&cf->text);
 	free((char *)(uintptr_t)cf->pub.file);
 	free(cf);
 	*cp = NULL;

@@ -49,8 +49,8 @@ fill_tunes(struct conf_full *cf, struct errbuf *err)
 			continue;
 		wordset_destroy(&in);
 		wordset_destroy(&not_in);
-		return errbuf_set(err, "%s:%d: tune \"%s\": %s", sec->filename,
-		    sec->line, cfg_title(sec), why.text);
+		return conf_fail_at(
+		    cf, sec, err, "tune \"%s\": %s", cfg_title(sec), why.text);
 	}
 	return 0;
 }
@@ -89,8 +89,8 @@ fill_rules(struct conf_full *cf, struct errbuf *err)
 			continue;
 		wordset_destroy(&def.in);
 		wordset_destroy(&def.not_in);
-		return errbuf_set(err, "%s:%d: rule \"%s\": %s", sec->filename,
-		    sec->line, def.name, why.text);
+		return conf_fail_at(
+		    cf, sec, err, "rule \"%s\": %s", def.name, why.text);
 	}
 	return fill_tunes(cf, err);
 }
@@ -104,12 +104,10 @@ check_log_sets(struct conf_full *cf, struct errbuf *err)
 
 		for (const char *const *s = log->sets; *s != NULL; s++)
 			if (rules_set_bit(cf->rules, *s) == 0)
-				return errbuf_set(err,
-				    "%s:%d: log \"%s\": no "
-				    "rule belongs to set "
-				    "\"%s\"; is its file "
-				    "included?",
-				    sec->filename, sec->line, log->path, *s);
+				return conf_fail_at(cf, sec, err,
+				    "log \"%s\": no rule belongs to set "
+				    "\"%s\"; is its file included?",
+				    log->path, *s);
 	}
 	return 0;
 }
