@@ -633,7 +633,7 @@ conf_options(size_t *n_r)
 		"number", "real", "duration", "mode" };
 	static struct conf_option
 	    options[sizeof(conf_rows) / sizeof(conf_rows[0])];
-	static char quoted[sizeof(conf_rows) / sizeof(conf_rows[0])][64];
+	static char quoted[sizeof(conf_rows) / sizeof(conf_rows[0])][512];
 
 	for (size_t i = 0; i < conf_n_rows; i++) {
 		const struct conf_row *row = &conf_rows[i];

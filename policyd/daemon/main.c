@@ -18,7 +18,7 @@
 #include "policyd/daemon/logs.h"
 
 static const char usage_text[] =
-    "usage: mxwardend [-fvt] [-c FILE]\n"
+    "usage: mxwardend [-fvtO] [-c FILE]\n"
     "\n"
     "Follows mail logs, scores the clients that offend, and tells Postfix's\n"
     "check_policy_service which of them to refuse.\n"
@@ -28,12 +28,31 @@ static const char usage_text[] =
     "  -f, --foreground   stay in the foreground, log to stderr\n"
     "  -v, --verbose      log each offence\n"
     "  -t, --test         check the configuration and exit\n"
+    "  -O, --options      list the options of a configuration and exit: "
+    "section,\n"
+    "                     name, type, default, \"reload\" or \"restart\", "
+    "help,\n"
+    "                     separated by tabs; \"-\" = none\n"
     "  -V, --version      print the version and exit\n"
     "  -h, --help         print this and exit\n"
     "\n"
     "Signals: TERM ends, HUP reads the configuration again, USR1 opens the "
     "log\n"
     "file again.\n";
+
+/* A row for each option; what is empty is "-", so that columns stay apart. */
+static void
+print_options(void)
+{
+	size_t n;
+	const struct conf_option *o = conf_options(&n);
+
+	for (size_t i = 0; i < n; i++, o++)
+		printf("%s\t%s\t%s\t%s\t%s\t%s\n",
+		    o->section[0] != '\0' ? o->section : "-", o->name, o->type,
+		    o->dflt != NULL && o->dflt[0] != '\0' ? o->dflt : "-",
+		    o->reloadable ? "reload" : "restart", o->help);
+}
 
 struct options {
 	const char *config;
@@ -48,13 +67,14 @@ parse_options(int argc, char **argv, struct options *o)
 		{ "foreground", no_argument, NULL, 'f' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "test", no_argument, NULL, 't' },
+		{ "options", no_argument, NULL, 'O' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:fvtVh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:fvtOVh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			o->config = optarg;
@@ -68,6 +88,9 @@ parse_options(int argc, char **argv, struct options *o)
 		case 't':
 			o->test = true;
 			break;
+		case 'O':
+			print_options();
+			exit(0);
 		case 'V':
 			puts("mxwardend " PACKAGE_VERSION);
 			exit(0);

@@ -121,6 +121,37 @@ test_defaults(void)
 	ok(c == NULL, "destroyed");
 }
 
+/* The ladder that is built in is the one that the sample shows. */
+static void
+test_sample(void)
+{
+	const char *src = getenv("MXW_SRC");
+	struct conf *a = taken("", "no configuration"), *b;
+	struct errbuf err;
+	char path[1000];
+
+	snprintf(path, sizeof(path), "%s/conf/mxwarden.conf",
+	    src != NULL ? src : ".");
+	b = conf_read(path, &err);
+	ok(b != NULL, "the sample %s", b != NULL ? "" : err.text);
+	if (a != NULL && b != NULL) {
+		is_int(a->n_levels, b->n_levels, "levels");
+		for (size_t i = 0; i < a->n_levels; i++) {
+			const struct level *x = &a->levels[i];
+			const struct level *y = &b->levels[i];
+
+			is_str(name_text(x->name), name_text(y->name), "name");
+			is_num(x->threshold, y->threshold, "threshold");
+			is_num(x->duration, y->duration, "duration");
+			is_str(x->action, y->action, "action");
+			is_int(x->firewall, y->firewall, "firewall");
+		}
+		ok(rules_count(b->rules) > 40, "the shipped rules");
+	}
+	conf_destroy(&a);
+	conf_destroy(&b);
+}
+
 static void
 test_values(void)
 {
@@ -723,6 +754,7 @@ main(void)
 	if (mkdtemp(dir) == NULL)
 		return 1;
 	test_defaults();
+	test_sample();
 	test_values();
 	test_options();
 	test_sections();
