@@ -236,7 +236,7 @@ my ($DAC_READ_SEARCH, $NET_ADMIN, $NET_RAW) = (2, 12, 13);
 
 is(check_process($id, 'nftables', $uid, [$NET_ADMIN])->{Groups}, '',
 	'nftables: no groups');
-is((run_cmd('kill', '-TERM', $id))[0], 0, 'SIGTERM');
+is(kill('TERM', $id), 1, 'SIGTERM');
 like(attack('send op=6'), qr/\Aok/, 'it outlives signals to all');
 is(attack('send op=4 entry=192.0.2.1,100'), 'end', 'sync without begin');
 attack("start $helper firewall $conf");
