@@ -534,7 +534,11 @@ for my $s (grep { !$_->{plain} } @sessions) {
 	my $score = $score{$s->{addr}} // 0;
 
 	$count{$what}++;
-	next if $score >= $plain{$what} - 1e-6;
+	# The address that Postfix rejects stands before its reason, and may
+	# imitate another one: then it is that one which counts.
+	my $least = $what =~ /^postfix (?:sender|recipient)$/ ? 0.05 :
+	    $plain{$what};
+	next if $score >= $least - 1e-6;
 	if ($s->{kind} eq 'pregreet' && $of{postscreen}->log_text !~
 	    /PREGREET \d+ after \S+ from \[\Q$s->{addr}\E\]/) {
 		# On a busy machine some speak after the greeting.
