@@ -111,8 +111,9 @@ wait_ready {
 	MxwardenTest::wait_for {
 		croak "mxwardend does not start:\n" . $self->{proc}->tail
 		    if !$self->{proc}->alive;
-		my $s = $self->connect;
-		$s && -S $self->{control};
+		# The file alone may be an old one, or not listened on yet.
+		$self->connect &&
+		    IO::Socket::UNIX->new(Peer => $self->{control});
 	} 30, 'mxwardend to listen';
 	return;
 }
