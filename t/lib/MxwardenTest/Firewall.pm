@@ -165,15 +165,18 @@ sub helper { return MxwardenTest::program('mxwarden-priv') }
 sub
 conf {
 	my ($class, $port, %fw) = @_;
+	# They must outlast what is tried meanwhile, on a slow machine too.
+	my $slow = $ENV{MXW_TIME_FACTOR} // 1;
 
 	return (
 		helper => helper(),
 		allow => ['127.0.0.0/8', '::1', '198.51.100.19'],
 		repeat => { factor => '1.0' },
 		level => [
-			[defer => { threshold => 4, duration => '3s', action =>
+			[defer => { threshold => 4, duration => 3 * $slow . 's',
+				action =>
 				'DEFER 4.7.1 Too many errors from {address}' }],
-			[firewall => { threshold => 8, duration => '5s',
+			[firewall => { threshold => 8, duration => 5 * $slow . 's',
 				action => '521 5.7.1 Abuse from {address}',
 				firewall => 'true' }],
 		],
