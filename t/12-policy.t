@@ -99,7 +99,7 @@ is(scalar(grep { receive($_, length $DUNNO) eq $DUNNO } @idle), $n,
 syswrite $_, $REQUEST for @idle[0 .. 9];
 my $stopped = time;
 $d->stop;
-ok(time - $stopped < 5, 'idle connections do not hold up the end');
+ok(time - $stopped < patience(5), 'idle connections do not hold up the end');
 is(scalar(grep { receive($_, length $DUNNO) eq $DUNNO } @idle[0 .. 9]), 10,
     'what was sent before is answered');
 ok(closed($idle[10]), 'idle connections are closed');

@@ -174,7 +174,7 @@ EOT
 	diag(sprintf 'slowest answer %.3f s', $slowest);
 	$start = time;
 	$d->stop;
-	cmp_ok(time - $start, '<', 10, 'they do not hold up the end');
+	cmp_ok(time - $start, '<', patience(10), 'they do not hold up the end');
 	wait_for { !grep { -e "/proc/$_" && slurp("/proc/$_/stat") !~ /\) Z /
 	    } split ' ', slurp("$dir/pids") } 10, 'nothing to be left';
 	pass('nothing is left behind');

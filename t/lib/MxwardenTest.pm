@@ -17,7 +17,8 @@
 #   done_testing;
 #
 # Environment: MXW_SRC, MXW_BUILD (source and build directory); with
-# MXW_REQUIRE_ALL set, what would be skipped fails instead.
+# MXW_REQUIRE_ALL set, what would be skipped fails instead; deadlines are
+# multiplied by MXW_TIME_FACTOR.
 package MxwardenTest;
 
 use strict;
@@ -35,8 +36,9 @@ use Socket qw(SOCK_STREAM);
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(src_dir build_dir tmp_dir free_port try_for wait_for run_cmd spawn
-    need skip_test slurp spew append conf_text program have_program);
+our @EXPORT = qw(src_dir build_dir tmp_dir free_port try_for wait_for patience
+    run_cmd spawn need skip_test slurp spew append conf_text program
+    have_program);
 
 $ENV{PATH} = join ':', $ENV{PATH} // '/usr/bin:/bin', '/usr/sbin', '/sbin';
 # TZ decides what RFC 3164 times mean; a test that needs another one sets it.
@@ -169,11 +171,19 @@ append {
 
 # --- Waiting ----------------------------------------------------------------
 
+# So many seconds, on a machine that may be slow (MXW_TIME_FACTOR).
+sub
+patience {
+	my ($seconds) = @_;
+
+	return $seconds * ($ENV{MXW_TIME_FACTOR} // 1);
+}
+
 # Polls until the block returns true, and returns that; false at the deadline.
 sub
 try_for(&$) {
 	my ($cond, $seconds) = @_;
-	my $deadline = time + $seconds * ($ENV{MXW_TIME_FACTOR} // 1);
+	my $deadline = time + patience($seconds);
 
 	for (;;) {
 		my $got = $cond->();
