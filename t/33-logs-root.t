@@ -23,8 +23,13 @@ lost {
 	return;
 }
 
+# The helper reads no configuration that others may write; the sources may lie
+# in such a place.
+my $rules = tmp_dir() . '/postfix.conf';
+spew($rules, slurp(src_dir() . '/conf/rules.d/postfix.conf'));
+chmod 0644, $rules or die "chmod: $!";
 my $d = MxwardenTest::Daemon->new(start => 0, conf => {
-	user => $user, helper => $helper });
+	user => $user, helper => $helper, include => [$rules] });
 my ($uid, $gid) = (getpwnam $user)[2, 3];
 chown $uid, $gid, $d->dir, $d->dir . '/state' or die "chown: $!";
 chown 0, 0, $d->dir or die "chown: $!";
