@@ -1,7 +1,58 @@
 /* logchain: which files are rotated forms of a log, and their order. */
 #include "lib/io/logchain.h"
 
+#include <dlfcn.h>
+
 #include "t/unit/tailkit.h"
+
+/*
+ * A rotation while the directory is read: it comes when half of the names
+ * were handed out, so that files move from names not seen yet to names already
+ * passed. Which of the two functions is called, the size of off_t decides.
+ */
+static int rotate_at; /* names until then; 0 = never */
+static int rotations;
+
+static void
+rotate(void)
+{
+	char from[64], to[64];
+
+	for (int n = 20; n > 0; n--) {
+		snprintf(from, sizeof(from), "mail.log.%d", n);
+		snprintf(to, sizeof(to), "mail.log.%d", n + 1);
+		if (access(kit_path(from), F_OK) == 0)
+			kit_rename(from, to);
+	}
+	rotations++;
+}
+
+static void
+count_name(void)
+{
+	if (rotate_at > 0 && --rotate_at == 0)
+		rotate();
+}
+
+struct dirent *
+readdir(DIR *dir)
+{
+	struct dirent *(*next)(DIR *);
+
+	*(void **)&next = dlsym(RTLD_NEXT, "readdir");
+	count_name();
+	return next(dir);
+}
+
+struct dirent64 *
+readdir64(DIR *dir)
+{
+	struct dirent64 *(*next)(DIR *);
+
+	*(void **)&next = dlsym(RTLD_NEXT, "readdir64");
+	count_name();
+	return next(dir);
+}
 
 /* Makes the files, oldest modification time first. */
 static void
@@ -21,8 +72,11 @@ static const char *
 chain(const char *path, uint64_t ino)
 {
 	static char text[4096];
-	struct logchain *c = logchain_scan(kit_path(path), ino);
+	struct logchain *c;
+	char full[512];
 
+	snprintf(full, sizeof(full), "%s", kit_path(path));
+	c = logchain_scan(full, ino);
 	text[0] = '\0';
 	for (size_t i = 0; c != NULL && i < logchain_count(c); i++) {
 		const struct logchain_file *f = logchain_get(c, i);
@@ -97,6 +151,30 @@ main(void)
 	MAKE("mail.log", "mail.log.1", "mail.log.1.gz", "mail.log.2.gz");
 	is_str(chain("mail.log", 0), "!mail.log.2.gz mail.log.1",
 	    "a file that is just being compressed");
+
+	/* While names change: as they were before, or are afterwards. */
+	for (int at = 1; at < 40; at++) {
+		const char *names;
+
+		MAKE("mail.log.8", "mail.log.7", "mail.log.6", "mail.log.5",
+		    "mail.log.4", "mail.log.3", "mail.log.2", "mail.log.1");
+		rotations = 0;
+		rotate_at = at;
+		names = chain("mail.log", 0);
+		rotate_at = 0;
+		if (rotations > 0 && names[9] == '9') {
+			ok(strcmp(names,
+			       "mail.log.9 mail.log.8 mail.log.7 mail.log.6 "
+			       "mail.log.5 mail.log.4 mail.log.3 "
+			       "mail.log.2") == 0,
+			    "rotated at name %d: as afterwards", at);
+			continue;
+		}
+		is_str(names,
+		    "mail.log.8 mail.log.7 mail.log.6 mail.log.5 "
+		    "mail.log.4 mail.log.3 mail.log.2 mail.log.1",
+		    "rotated at name %d: as before", at);
+	}
 
 	/* By inode. */
 	MAKE("mail.log", "mail.log.2", "keep.this", "mail.log.1");

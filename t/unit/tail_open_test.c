@@ -11,7 +11,8 @@
 /* What the opener does. */
 static int open_errno; /* not 0: fails */
 static int open_mode;
-static bool open_late; /* answers after the next turn */
+static bool open_late;	       /* answers after the next turn */
+static const char *open_stale; /* an answer from before the rotation */
 static int calls, calls_path;
 
 /* What was asked for: the answer to it is had by asking again. */
@@ -78,7 +79,9 @@ opener(void *ctx, const char *path, uint64_t dev, uint64_t ino)
 		errno = open_errno;
 		return -1;
 	}
-	return ino != 0 ? open_inode(ino) : open_any(path);
+	if (ino != 0)
+		return open_inode(ino);
+	return open_any(open_stale != NULL ? kit_path(open_stale) : path);
 }
 
 static void
@@ -182,6 +185,25 @@ test_opener(void)
 	put("mail.log", "four\n");
 	kit_expect("one\ntwo\nthree\nfour\n", "and for the next");
 	is_int(kit_stats().lost, 0, "nothing lost");
+	kit_stop();
+
+	kit_case("an answer that is out of date");
+	put("mail.log", "one\n");
+	start(true);
+	kit_expect("one\n", "before");
+	kit_rename("mail.log", "mail.log.1");
+	put("mail.log", "two\n");
+	kit_expect("one\ntwo\n", "a rotation");
+	kit_rename("mail.log.1", "kept");
+	kit_rename("mail.log", "mail.log.1");
+	open_stale = "kept";
+	calls = 0;
+	put("mail.log", "three\n");
+	kit_until(calls > 1);
+	kit_turns(5);
+	is_int(kit_lines, 2, "does not bring back what was read");
+	open_stale = NULL;
+	kit_expect("one\ntwo\nthree\n", "until it is right");
 	kit_stop();
 
 	kit_case("its errors");

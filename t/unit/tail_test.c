@@ -1,6 +1,7 @@
 /* tail: one log, live, through everything that is done to it while it is
  * followed. */
 #include "lib/io/tail.h"
+#include "lib/io/tailwatch.h"
 
 #include "t/unit/tailkit.h"
 
@@ -123,6 +124,52 @@ test_lines(void)
 	is_int(kit_cut, 1, "is cut");
 	is_int(kit_end, sizeof(big) - 1 + 5, "and counted whole");
 	is_str(kit_text + kit_len - 5, "next\n", "the next one is whole");
+	kit_stop();
+}
+
+/* The next line comes to `name`: is it handed on at once? The timer alone
+ * would seldom be so quick. */
+static int
+prompt(const char *name)
+{
+	size_t lines = kit_lines;
+	double begun;
+
+	kit_turns(8);
+	begun = kit_clock();
+	kit_append(name, "line\n");
+	kit_until(kit_lines > lines);
+	return kit_clock() - begun < TAILWATCH_SLOW / 10;
+}
+
+static void
+test_prompt(void)
+{
+	enum { ROUNDS = 12, MOST = 8 };
+	int quick = 0;
+	char name[64];
+
+	kit_case("the first line of an empty successor");
+	kit_append("mail.log", "");
+	kit_start(true);
+	kit_expect("", "current");
+	for (int i = 0; i < ROUNDS; i++) {
+		kit_rename("mail.log", "mail.log.1");
+		kit_append("mail.log", "");
+		quick += prompt("mail.log");
+	}
+	is_int(kit_lines, ROUNDS, "all lines");
+	ok(quick >= MOST, "%d of %d at once", quick, ROUNDS);
+
+	quick = 0;
+	for (int i = 0; i < ROUNDS; i++) {
+		snprintf(name, sizeof(name), "target-%d", i);
+		ok(symlink(name, kit_path("link")) == 0, "(link to nothing)");
+		kit_rename("link", "mail.log");
+		quick += prompt(name);
+	}
+	is_int(kit_lines, 2 * ROUNDS, "all lines of new targets");
+	ok(quick >= MOST, "%d of %d at once", quick, ROUNDS);
 	kit_stop();
 }
 
@@ -412,6 +459,7 @@ main(void)
 	test_start();
 	test_lines();
 	test_latency();
+	test_prompt();
 	test_rename();
 	test_truncate();
 	test_link();
