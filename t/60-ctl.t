@@ -223,7 +223,31 @@ is($d->ctl('show', $six)->{strikes}, undef, 'strikes are gone');
 ctl_fails(1, qr/nothing is known about/, 'forgive', $six);
 ctl_fails(1, qr/is not blocked/, 'unblock', $six);
 ctl_fails(1, qr/but 10\.0\.0\.0\/8 is, which holds it/, 'unblock', '10.1.2.3');
+
+# Blocks that overlap: the strictest level holds, in the answer and in what show
+# says, whichever is the narrower one.
+ctl_ok('block', 'block', '10.1.2.3', '--level=defer', '--time=1h');
+like($d->ask(client_address => '10.1.2.3'), qr/\A521 /,
+    'a host inside a network that is blocked at a higher level');
+is($d->ctl('show', '10.1.2.3')->{level}, 'firewall', 'show says so');
+is($d->ctl('show', '10.1.2.3')->{block}, '10.0.0.0/8', '... and why');
+is_deeply([sort map { "$_->{address} $_->{level}" }
+    grep { $_->{address} =~ /^10\./ } @{$d->ctl('list')}],
+    ['10.0.0.0/8 firewall', '10.1.2.3 defer'], 'list shows both');
+like(ctl_ok('unblock', 'unblock', '10.1.2.3'),
+    qr/\A10\.1\.2\.3 is unblocked, but 10\.0\.0\.0\/8 is not, which holds it/,
+    'one of two is lifted');
+ctl_ok('block', 'block', '10.1.2.3', '--level=defer', '--time=1h');
 ctl_ok('unblock', 'unblock', '10.0.0.0/8');
+like($d->ask(client_address => '10.1.2.3'), qr/\ADEFER /,
+    'the weaker one holds when the other is lifted');
+ctl_ok('block', 'block', '10.1.0.0/16', '--level=reject', '--time=1h');
+is($d->blocked('10.1.2.3'), 'reject', 'a network blocked afterwards');
+ctl_ok('unblock', 'unblock', '10.1.0.0/16');
+like(ctl_ok('unblock', 'unblock', '10.1.2.3'), qr/is unblocked\n\z/,
+    'and the last one');
+is($d->ask(client_address => '10.1.2.3'), 'DUNNO', 'nothing holds it');
+
 ctl_ok('unblock', 'unblock', '2001:db8:1:3::5');
 ctl_fails(2, qr/give an address, or --all/, 'unblock');
 ctl_fails(2, qr/give an address, or --all/, 'unblock', '--all', '192.0.2.1');

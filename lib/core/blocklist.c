@@ -205,24 +205,39 @@ blocklist_id(const struct blocklist *bl, const struct addr *a, uint32_t *id_r)
 	return *id_r != PREFIXMAP_NONE;
 }
 
+/*
+ * Nearly all lookups find nothing, and have probed each length in use for that.
+ * What is found at the highest level ends the search; else it goes on as if
+ * nothing had been found, so a hit costs no more than a miss.
+ */
 bool
-blocklist_match(const struct blocklist *bl, const struct addr *host, double now,
-    struct block *out)
+blocklist_match(const struct blocklist *bl, const struct addr *a, double now,
+    const struct level *levels, size_t n, struct block *out)
 {
+	uint32_t best = PREFIXMAP_NONE, id;
+	int best_level = -1;
 	unsigned plen = 128;
 
-	for (;;) {
-		uint32_t id = prefixmap_match(bl->map, host, plen, &plen);
-
+	while (best_level != (int)n - 1 || best == PREFIXMAP_NONE) {
+		id = prefixmap_match(bl->map, a, plen, &plen);
 		if (id == PREFIXMAP_NONE)
-			return false;
+			break;
 		if (item_at(bl, id)->until > now) {
-			item_read(bl, id, out);
-			return true;
+			int level =
+			    level_find(levels, n, item_at(bl, id)->level);
+
+			if (best == PREFIXMAP_NONE || level > best_level) {
+				best = id;
+				best_level = level;
+			}
 		}
 		if (plen-- == 0)
-			return false;
+			break;
 	}
+	if (best == PREFIXMAP_NONE)
+		return false;
+	item_read(bl, best, out);
+	return true;
 }
 
 size_t

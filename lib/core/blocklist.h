@@ -6,6 +6,9 @@
  * removed by blocklist_expire(), which the owner calls with the time up to
  * which the log has been read: while the log of an hour ago is read again, a
  * block of then must still be known to be active then.
+ *
+ * Blocks may overlap: a network blocked by hand, a host in it by its score. The
+ * strictest level holds, so that no block ever makes another one weaker.
  */
 #ifndef MXW_BLOCKLIST_H
 #define MXW_BLOCKLIST_H
@@ -16,6 +19,7 @@
 
 #include "lib/core/addr.h"
 #include "lib/core/names.h"
+#include "lib/core/score.h"
 
 struct block {
 	struct addr addr;
@@ -43,9 +47,14 @@ bool blocklist_get(
 /* The entry's number, dense and its own until it is removed. */
 bool blocklist_id(
     const struct blocklist *, const struct addr *, uint32_t *id_r);
-/* The longest entry that holds `host` and has not expired at `now`. */
-bool blocklist_match(const struct blocklist *, const struct addr *host,
-    double now, struct block *out);
+/*
+ * Of the entries that hold all of `a` and have not expired at `now`, the one of
+ * the strictest level: the last of these `n` levels, which are a ladder (see
+ * score.h). At the same level the longest prefix; names that are no level count
+ * least.
+ */
+bool blocklist_match(const struct blocklist *, const struct addr *a, double now,
+    const struct level *levels, size_t n, struct block *out);
 
 /* Removes up to `max` entries with until <= horizon; calls `gone` for each
  * (may be NULL). Returns how many. */

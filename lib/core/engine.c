@@ -249,6 +249,14 @@ engine_is_allowed(const struct engine *e, const struct addr *a)
 	    prefixmap_match(e->shared_allow, a, 128, NULL) != PREFIXMAP_NONE;
 }
 
+bool
+engine_match(
+    const struct engine *e, const struct addr *a, double now, struct block *out)
+{
+	return blocklist_match(
+	    e->view, a, now, e->conf->levels, e->conf->n_levels, out);
+}
+
 /* The action of the level that the client is blocked at. */
 static void
 verdict_block(struct engine *e, double now, struct verdict *out)
@@ -295,7 +303,7 @@ query_decide(struct engine *e, const struct policy_request *req, double now,
 		return;
 	}
 	/* Most clients are in no list at all: look there last. */
-	if (!blocklist_match(e->view, &out->addr, now, &out->block))
+	if (!engine_match(e, &out->addr, now, &out->block))
 		return;
 	if (engine_is_allowed(e, &out->addr))
 		out->why = VERDICT_ALLOWED;

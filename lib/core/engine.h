@@ -146,6 +146,10 @@ void engine_top(struct engine *, uint64_t ticket, size_t n);
 const struct blocklist *engine_view(const struct engine *);
 /* The address or prefix under which a client is scored. */
 struct addr engine_scope(const struct engine *, const struct addr *client);
+/* The block that decides for this address, or for all of this prefix; the allow
+ * list is not asked. See blocklist_match(). */
+bool engine_match(
+    const struct engine *, const struct addr *, double now, struct block *out);
 /* Is it on the configured or the shared allow list? */
 bool engine_is_allowed(const struct engine *, const struct addr *);
 /* Walks the shared allow list; *cursor starts at 0. */

@@ -130,23 +130,30 @@ control_unblock_finish(
 {
 	char text[ADDR_STRLEN], wide[ADDR_STRLEN];
 	struct block b;
+	bool held;
 
 	if (result == STORE_NOT_FOUND && c->all) {
 		control_answer(c, "no", "nothing is blocked");
 		return;
 	}
-	if (result == STORE_NOT_FOUND) {
-		addr_format(&c->scope, text);
-		if (control_match_block(c->server, &c->addr, &b))
-			control_answer(c, "no",
-			    "%s itself is not blocked, but %s is, which "
-			    "holds it: unblock that",
-			    text, addr_format(&b.addr, wide));
-		else
-			control_answer(c, "no", "%s is not blocked", text);
-		return;
-	}
-	control_finish(c, result, said);
+	addr_format(&c->scope, text);
+	held = !c->all && control_match_block(c->server, &c->addr, &b) &&
+	    !addr_equal(&b.addr, &c->scope);
+	if (held)
+		addr_format(&b.addr, wide);
+	if (result == STORE_NOT_FOUND && held)
+		control_answer(c, "no",
+		    "%s itself is not blocked, but %s is, which holds it: "
+		    "unblock that",
+		    text, wide);
+	else if (result == STORE_NOT_FOUND)
+		control_answer(c, "no", "%s is not blocked", text);
+	else if (result == STORE_OK && held)
+		control_answer(c, "ok",
+		    "%s is unblocked, but %s is not, which holds it", text,
+		    wide);
+	else
+		control_finish(c, result, said);
 }
 
 void

@@ -79,19 +79,12 @@ control_get_block(
 	    out->until > control_now(s);
 }
 
-/* The active block that a client of this address meets. */
+/* The block that decides for this address; of a prefix, for all of it. */
 bool
 control_match_block(
     const struct control *s, const struct addr *a, struct block *out)
 {
-	struct addr host = *a;
-
-	if (control_get_block(s, a, out))
-		return true;
-	host.plen = 128;
-	return blocklist_match(
-		   engine_view(s->engine), &host, control_now(s), out) &&
-	    addr_contains(&out->addr, a);
+	return engine_match(s->engine, a, control_now(s), out);
 }
 
 static void control_help(struct control_client *c, const struct record *req);

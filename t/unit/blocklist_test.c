@@ -28,6 +28,10 @@ B(const char *s, double until) {
 		.strikes = 3 };
 }
 
+/* Levels as in a configuration; in the model some blocks have another one. */
+static struct level ladder[4];
+#define LADDER ladder, 4
+
 static bool
 same(const struct block *a, const struct block *b)
 {
@@ -44,19 +48,23 @@ test_basics(void)
 	struct block b = B("192.0.2.7", 100), net = B("192.0.2.0/24", 200);
 	struct block out, other = B("192.0.2.8", INFINITY);
 	struct addr host = A("192.0.2.7"), v6 = A("2001:db8::1");
+	struct addr half = A("192.0.2.0/25"), all = A("192.0.0.0/16");
 
 	is_int(blocklist_count(bl), 0, "empty");
 	ok(isinf(blocklist_next(bl)), "nothing expires");
-	ok(!blocklist_match(bl, &host, 0, &out), "nothing matches");
+	ok(!blocklist_match(bl, &host, 0, LADDER, &out), "nothing matches");
 	ok(blocklist_set(bl, &b) && blocklist_set(bl, &net), "two entries");
-	ok(blocklist_match(bl, &host, 99.9, &out) && same(&out, &b),
+	ok(blocklist_match(bl, &host, 99.9, LADDER, &out) && same(&out, &b),
 	    "the longest one, with all that belongs to it");
-	ok(blocklist_match(bl, &host, 100, &out) && same(&out, &net),
+	ok(blocklist_match(bl, &host, 100, LADDER, &out) && same(&out, &net),
 	    "at its end the wider one");
-	ok(!blocklist_match(bl, &host, 200, &out), "and then none");
+	ok(!blocklist_match(bl, &host, 200, LADDER, &out), "and then none");
 	ok(blocklist_get(bl, &host, &out) && same(&out, &b),
 	    "get gives the expired as well");
-	ok(!blocklist_match(bl, &v6, 0, &out), "other addresses");
+	ok(blocklist_match(bl, &half, 0, LADDER, &out) && same(&out, &net),
+	    "of a prefix all must be blocked");
+	ok(!blocklist_match(bl, &all, 0, LADDER, &out), "not a part of it");
+	ok(!blocklist_match(bl, &v6, 0, LADDER, &out), "other addresses");
 	is_num(blocklist_next(bl), 100, "the first to expire");
 	b.until = 300;
 	b.strikes = 70000;
@@ -66,7 +74,7 @@ test_basics(void)
 	ok(blocklist_get(bl, &host, &out) && out.strikes == 65535,
 	    "strikes have a bound");
 	blocklist_set(bl, &other);
-	ok(blocklist_match(bl, &other.addr, 1e15, &out), "for ever");
+	ok(blocklist_match(bl, &other.addr, 1e15, LADDER, &out), "for ever");
 	is_int(blocklist_expire(bl, 1e15, 10, NULL, NULL), 2, "but the others");
 	is_int(blocklist_count(bl), 1, "expire");
 	ok(blocklist_del(bl, &other.addr) && !blocklist_del(bl, &other.addr),
@@ -74,6 +82,67 @@ test_basics(void)
 	blocklist_destroy(&bl);
 	blocklist_destroy(&bl);
 	ok(bl == NULL, "destroyed");
+}
+
+static void
+test_overlap(void)
+{
+	static const char *const nested[] = { "203.0.113.5", "203.0.113.4/31",
+		"203.0.113.0/24", "203.0.112.0/23", "203.0.0.0/16" };
+	static const struct {
+		int level[5]; /* of each in the ladder; 4 = a name of no level,
+				 -1 = no entry, -2 = an expired one */
+		int want;
+	} cases[] = {
+		{ { 0, -1, 3, -1, -1 }, 2 },
+		{ { 3, -1, 0, -1, -1 }, 0 },
+		{ { 1, 1, 1, 1, 1 }, 0 },
+		{ { -1, 1, 1, -1, -1 }, 1 },
+		{ { 3, 3, 3, 3, 3 }, 0 },
+		{ { 0, 1, 2, 3, 2 }, 3 },
+		{ { 0, 1, 2, 1, 0 }, 2 },
+		{ { 1, 0, 0, 0, 2 }, 4 },
+		{ { 0, -1, -2, -1, 1 }, 4 },
+		{ { 0, -1, -2, -1, -1 }, 0 },
+		{ { -2, -2, -2, -2, 0 }, 4 },
+		{ { -2, -2, -2, -2, -2 }, -1 },
+		{ { 4, -1, 0, -1, -1 }, 2 },
+		{ { 0, -1, 4, -1, -1 }, 0 },
+		{ { 4, -1, 4, -1, -1 }, 0 },
+	};
+	struct addr host = A(nested[0]);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct blocklist *bl = blocklist_create();
+		struct block out;
+		struct addr want;
+		bool found;
+
+		for (int j = 0; j < 5; j++) {
+			int level = cases[i].level[j];
+			struct block b = B(nested[j], level == -2 ? 10 : 30);
+
+			if (level >= 0)
+				b.level = level < 4
+				    ? ladder[level].name
+				    : name_intern_str("elsewhere");
+			else if (level == -2)
+				b.level = ladder[3].name;
+			if (level != -1)
+				blocklist_set(bl, &b);
+		}
+		found = blocklist_match(bl, &host, 20, LADDER, &out);
+		want = A(nested[cases[i].want >= 0 ? cases[i].want : 0]);
+		if (cases[i].want < 0)
+			ok(!found, "case %zu: all have expired", i);
+		else
+			ok(found && addr_equal(&out.addr, &want),
+			    "case %zu: %s decides", i, nested[cases[i].want]);
+		if (cases[i].want >= 0)
+			ok(blocklist_match(bl, &host, 20, NULL, 0, &out),
+			    "case %zu: without any level, too", i);
+		blocklist_destroy(&bl);
+	}
 }
 
 #define MODEL_MAX 400
@@ -90,6 +159,15 @@ model_find(const struct addr *a)
 	return -1;
 }
 
+/* Does it count for more? */
+static bool
+stricter(const struct block *a, const struct block *b)
+{
+	int x = level_find(LADDER, a->level), y = level_find(LADDER, b->level);
+
+	return x != y ? x > y : a->addr.plen > b->addr.plen;
+}
+
 static const struct block *
 model_match(const struct addr *host, double now)
 {
@@ -99,7 +177,7 @@ model_match(const struct addr *host, double now)
 		if (model[i].until > now &&
 		    addr_is_v4(&model[i].addr) == addr_is_v4(host) &&
 		    addr_contains(&model[i].addr, host) &&
-		    (best == NULL || model[i].addr.plen > best->addr.plen))
+		    (best == NULL || stricter(&model[i], best)))
 			best = &model[i];
 	return best;
 }
@@ -207,7 +285,7 @@ test_model(void)
 
 		wrong += model_step(bl);
 		want = model_match(&host, now);
-		found = blocklist_match(bl, &host, now, &out);
+		found = blocklist_match(bl, &host, now, LADDER, &out);
 		wrong +=
 		    found != (want != NULL) || (found && !same(&out, want));
 		found = blocklist_get(bl, &host, &out);
@@ -277,7 +355,7 @@ test_many(void)
 	is_int(blocklist_count(bl), N, "many entries");
 	for (unsigned i = 0; i < N; i++) {
 		memcpy(b.addr.b + 12, &i, 4);
-		wrong += !blocklist_match(bl, &b.addr, -1, &out);
+		wrong += !blocklist_match(bl, &b.addr, -1, LADDER, &out);
 	}
 	while (blocklist_count(bl) > 0) {
 		double next = blocklist_next(bl);
@@ -293,7 +371,15 @@ test_many(void)
 int
 main(void)
 {
+	ladder[0].name = name_intern_str("defer");
+	ladder[1].name = name_intern_str("reject");
+	ladder[2].name = name_intern_str("drop");
+	ladder[3].name = name_intern_str("firewall");
 	test_basics();
+	test_overlap();
+	/* In the model's numbers of names, but not in their order. */
+	for (name_id i = 0; i < 4; i++)
+		ladder[i].name = (name_id)((i + 2) % 4);
 	test_model();
 	test_walk();
 	test_many();

@@ -284,6 +284,14 @@ engine_scope(const struct engine *e, const struct addr *a)
 }
 
 bool
+engine_match(
+    const struct engine *e, const struct addr *a, double t, struct block *out)
+{
+	(void)e;
+	return blocklist_match(view, a, t, NULL, 0, out);
+}
+
+bool
 engine_is_allowed(const struct engine *e, const struct addr *a)
 {
 	char text[ADDR_STRLEN];

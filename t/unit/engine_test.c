@@ -310,16 +310,29 @@ test_query(void)
 	    "DEFER 4.7.1 Too many errors from 192.0.2.200 [mxw]",
 	    "a blocked network");
 	is_str(kit_ask(k, 4, "192.0.2.1", NULL, &v), "521 5.7.1 firewall [mxw]",
-	    "the narrower entry decides");
+	    "a narrower entry of a higher level decides");
 	is_str(kit_ask(k, 101, "192.0.2.1", NULL, &v),
 	    "DEFER 4.7.1 Too many errors from 192.0.2.1 [mxw]",
 	    "once it is over the wider one does");
+	b.addr = kit_addr("192.0.2.200");
+	b.until = BASE + 2000;
+	engine_block(k->engine, 3, &b);
+	b.addr = kit_addr("192.0.2.128/25");
+	b.level = name_intern_str("firewall");
+	b.until = BASE + 100;
+	engine_block(k->engine, 4, &b);
+	engine_tick(k->engine, BASE + 3);
+	is_str(kit_ask(k, 4, "192.0.2.200", NULL, &v),
+	    "521 5.7.1 firewall [mxw]", "a wider entry of a higher level, too");
+	is_str(kit_ask(k, 101, "192.0.2.200", NULL, &v),
+	    "DEFER 4.7.1 Too many errors from 192.0.2.200 [mxw]",
+	    "once it is over the narrower one does");
 	engine_stats(k->engine, &st);
-	is_int(st.queries, 21, "queries");
+	is_int(st.queries, 23, "queries");
 	is_int(st.by_why[VERDICT_NO_ADDRESS], 10, "without an address");
 	is_int(st.by_why[VERDICT_AUTHENTICATED], 1, "of users");
 	is_int(st.dry, 1, "in dry_run");
-	is_int(st.by_why[VERDICT_BLOCKED], 8, "blocked");
+	is_int(st.by_why[VERDICT_BLOCKED], 10, "blocked");
 	kit_close(&k);
 }
 

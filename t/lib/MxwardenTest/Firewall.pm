@@ -307,6 +307,17 @@ test_by_hand {
 		'an address stays dropped when its prefix is freed');
 	$d->ctl('unblock', '--all');
 	wait_for { $net->try('203.0.113.7', $port) eq 'open' } 5, 'all free';
+	# An address at a lower level frees nothing of its prefix.
+	$d->ctl('block', '203.0.113.7', '-l', 'defer', '-t', '1h');
+	$net->block($d, $port, '203.0.113.0/24', '1h', '203.0.113.200');
+	$d->ctl('block', '203.0.113.7', '-l', 'defer', '-t', '2h');
+	is($net->try('203.0.113.7', $port), $b->{verdict},
+		'an address at a lower level is dropped with its prefix');
+	is($d->blocked('203.0.113.7'), 'firewall', '... as the view says');
+	$d->ctl('unblock', '203.0.113.0/24');
+	wait_for { $net->try('203.0.113.7', $port) eq 'open' } 5, 'it to be free';
+	is($d->blocked('203.0.113.7'), 'defer', 'without the prefix it is not');
+	$d->ctl('unblock', '--all');
 	# Another time for one that is there.
 	$net->block($d, $port, '198.51.100.12', '1h', '198.51.100.12');
 	$d->ctl('block', '198.51.100.12', '-l', 'firewall', '-t', '1s');
