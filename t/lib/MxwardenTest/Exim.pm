@@ -162,6 +162,16 @@ wait_log {
 	    $seconds // 30, "Exim to log $re";
 }
 
+# Is there a process for a connection?
+sub
+busy {
+	my ($self) = @_;
+	my $pid = $self->{proc}->pid;
+
+	return scalar grep { (MxwardenTest::slurp($_) // '') =~
+	    /\A\d+ \(.*\) [^Z] $pid / } glob '/proc/[0-9]*/stat';
+}
+
 # A killed daemon's status is not 0, and its children may still talk.
 sub
 stop {
