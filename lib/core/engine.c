@@ -38,6 +38,16 @@ engine_level(struct engine *e, name_id name)
 }
 
 static void
+view_full(struct engine *e, const struct addr *a, const char *what)
+{
+	char text[ADDR_STRLEN];
+
+	e->stats.view_full++;
+	log_limited(&e->limit_full, e->now, MSG_ERROR,
+	    "out of memory: %s is not %s", addr_format(a, text), what);
+}
+
+static void
 sink_blocked(void *ctx, const struct block *b, enum store_why why)
 {
 	struct engine *e = ctx;
@@ -45,10 +55,7 @@ sink_blocked(void *ctx, const struct block *b, enum store_why why)
 	bool had = blocklist_get(e->view, &b->addr, &old);
 
 	if (!blocklist_set(e->view, b)) {
-		e->stats.view_full++;
-		log_limited(&e->limit_full, b->since, MSG_ERROR,
-		    "out of memory: %s is not blocked",
-		    addr_format(&b->addr, (char[ADDR_STRLEN]){ 0 }));
+		view_full(e, &b->addr, "blocked");
 		return;
 	}
 	if (had)
@@ -86,7 +93,7 @@ sink_allowed(void *ctx, const struct addr *a, bool present)
 	if (!present)
 		prefixmap_del(e->shared_allow, a);
 	else if (prefixmap_add(e->shared_allow, a) == PREFIXMAP_NONE)
-		e->stats.view_full++;
+		view_full(e, a, "allowed");
 	if (e->events->allowed != NULL)
 		e->events->allowed(e->ctx);
 }
@@ -360,6 +367,7 @@ engine_tick(struct engine *e, double now)
 	double blocks = now;
 	bool more;
 
+	e->now = now;
 	e->horizon = now - ENGINE_SLACK;
 	for (size_t i = 0; i < e->n_sources; i++) {
 		const struct entry *en = &e->sources[i];

@@ -28,6 +28,7 @@ struct engine {
 	struct entry *sources;
 	size_t n_sources;
 	double horizon; /* scores before it may be forgotten */
+	double now;	/* of the last tick */
 
 	struct engine_stats stats;
 	struct engine_level levels[ENGINE_LEVELS]; /* the last: all others */

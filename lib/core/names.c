@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/core/log.h"
 #include "lib/core/logpos.h"
 #include "lib/core/xalloc.h"
 
@@ -20,12 +21,19 @@ struct names {
 
 static struct names *names;
 
+#define NAMES_OTHER 1 /* "(other)" */
+
 static name_id
 names_add(size_t slot, const char *s, size_t len)
 {
-	size_t id = names->count++;
+	size_t id = names->count;
+	char *copy = strndup(s, len);
 
-	names->text[id] = x_strndup(s, len);
+	if (copy ==
+	    NULL) /* names come from other hosts, too: no reason to end */
+		return NAMES_OTHER;
+	names->text[id] = copy;
+	names->count++;
 	names->slot[slot] = (uint16_t)(id + 1);
 	return (name_id)id;
 }
@@ -45,7 +53,7 @@ names_find(const char *s, size_t len)
 			return (name_id)(names->slot[i] - 1);
 	}
 	if (names->count >= NAMES_MAX)
-		return 1; /* "(other)" */
+		return NAMES_OTHER;
 	return names_add(i, s, len);
 }
 
@@ -57,6 +65,8 @@ names_init(void)
 	names = x_calloc(1, sizeof(*names));
 	names_find("", 0);
 	names_find("(other)", 7);
+	if (names->count != NAMES_OTHER + 1)
+		log_fatal("out of memory");
 }
 
 name_id

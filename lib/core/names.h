@@ -19,7 +19,8 @@
 typedef uint16_t name_id;
 
 /* The id of these bytes. Longer than NAMES_LEN is cut; control characters and
- * blanks become '_'. When the table is full: the id of "(other)". */
+ * blanks become '_'. When the table is full, or without memory: the id of
+ * "(other)". */
 name_id name_intern(const char *s, size_t len);
 name_id name_intern_str(const char *s);
 /* The text of an id; borrowed, lives as long as the process. */

@@ -118,6 +118,28 @@ prefixmap_destroy(struct prefixmap **pmp)
 	*pmp = NULL;
 }
 
+void
+prefixmap_clear(struct prefixmap *pm)
+{
+	struct table t;
+
+	table_free(&pm->old);
+	if (table_create(&t, MAP_MIN_BUCKETS)) {
+		table_free(&pm->table);
+		pm->table = t;
+	} else {
+		memset(pm->table.heads, 0xff,
+		    pm->table.n * sizeof(*pm->table.heads));
+		memset(pm->table.tags, 0, pm->table.n);
+	}
+	pool_clear(&pm->entries);
+	pm->end = 0;
+	pm->free = PREFIXMAP_NONE;
+	pm->count = 0;
+	memset(pm->n_plen, 0, sizeof(pm->n_plen));
+	memset(pm->has_plen, 0, sizeof(pm->has_plen));
+}
+
 /* The bucket that holds this hash now. */
 static const struct table *
 map_bucket(const struct prefixmap *pm, uint64_t hash, uint32_t *i_r)

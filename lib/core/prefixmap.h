@@ -23,6 +23,8 @@ struct prefixmap;
 
 struct prefixmap *prefixmap_create(void);
 void prefixmap_destroy(struct prefixmap **);
+/* Removes all entries. Needs no memory, unlike a new map. */
+void prefixmap_clear(struct prefixmap *);
 
 /* The id of this entry, added if need be; NONE when there is no memory. */
 uint32_t prefixmap_add(struct prefixmap *, const struct addr *);

@@ -319,19 +319,23 @@ entry_load(struct score_entry *e, struct snapshot_reader *r)
 	    isfinite(e->score.last);
 }
 
-void
+size_t
 scoretable_load(struct scoretable *st, struct snapshot_reader *r)
 {
+	size_t lost = 0;
+
 	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
 		struct score_entry spare = { .older = NONE }, *e;
 		struct addr a;
 		bool added;
 
 		if (!snapshot_get_addr(r, &a))
-			return;
+			break;
 		e = scoretable_touch(st, &a, &added);
+		lost += e == NULL;
 		if (!entry_load(e != NULL ? e : &spare, r) && e != NULL)
 			entry_remove(st, prefixmap_get(st->map, &a));
 		free(spare.more);
 	}
+	return lost;
 }

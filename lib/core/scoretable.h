@@ -73,6 +73,7 @@ void score_entry_count(struct score_entry *, name_id rule);
 
 /* The content of a snapshot section, oldest touch first. */
 void scoretable_save(const struct scoretable *, struct snapshot_writer *);
-void scoretable_load(struct scoretable *, struct snapshot_reader *);
+/* How many there was no memory for. */
+size_t scoretable_load(struct scoretable *, struct snapshot_reader *);
 
 #endif

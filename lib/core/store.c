@@ -76,9 +76,20 @@ store_top(struct store *s, uint64_t ticket, size_t n)
 	s->ops->top(s, ticket, n);
 }
 
+void
+store_refuse(struct store *s, uint64_t ticket)
+{
+	if (s->n_refused < STORE_TICKETS)
+		s->refused[s->n_refused++] = ticket;
+}
+
 bool
 store_poll(struct store *s, double now, double horizon)
 {
+	for (size_t i = 0; i < s->n_refused; i++)
+		s->sink->done(s->sink_ctx, s->refused[i], STORE_UNAVAILABLE,
+		    STORE_NO_MEMORY);
+	s->n_refused = 0;
 	return s->ops->poll(s, now, horizon);
 }
 

@@ -133,6 +133,13 @@ struct store_status {
 	double lag; /* seconds since the oldest unacknowledged hit, or 0 */
 };
 
+/*
+ * A call for which there is no memory is answered, too: its ticket waits in
+ * struct store. Callers have no more than so many tickets open.
+ */
+#define STORE_TICKETS 256
+#define STORE_NO_MEMORY "out of memory: not done; try again"
+
 struct store_ops {
 	void (*destroy)(struct store *);
 	void (*configure)(struct store *, const struct store_params *);
@@ -158,6 +165,8 @@ struct store {
 	const struct store_sink *sink;
 	void *sink_ctx;
 	const struct blocklist *view;
+	uint64_t refused[STORE_TICKETS]; /* to be answered by the next poll */
+	size_t n_refused;
 };
 
 /*
@@ -197,5 +206,9 @@ void store_save(const struct store *, struct snapshot_writer *);
  * sections. Blocks and allow entries go to the sink at once. */
 bool store_load(struct store *, struct snapshot_reader *, uint8_t section);
 void store_status(const struct store *, struct store_status *out);
+
+/* For implementations: answers this call in the next poll with
+ * STORE_UNAVAILABLE and STORE_NO_MEMORY. */
+void store_refuse(struct store *, uint64_t ticket);
 
 #endif

@@ -13,7 +13,6 @@
 
 #include "lib/core/prefixmap.h"
 #include "lib/core/scoretable.h"
-#include "lib/core/scoretop.h"
 #include "lib/core/store_embedded_int.h"
 #include "lib/core/strikes.h"
 #include "lib/core/xalloc.h"
@@ -39,13 +38,6 @@ struct op {
 	struct op *next;
 };
 
-/* A running search for the highest scores. */
-struct search {
-	uint64_t ticket;
-	struct scoretop *top;
-	struct search *next;
-};
-
 static void
 embedded_destroy(struct store *s)
 {
@@ -57,13 +49,7 @@ embedded_destroy(struct store *s)
 		em->ops = op->next;
 		free(op);
 	}
-	while (em->searches != NULL) {
-		struct search *search = em->searches;
-
-		em->searches = search->next;
-		scoretop_destroy(&search->top);
-		free(search);
-	}
+	store_embedded_searches_destroy(em);
 	scoretable_destroy(&em->scores);
 	strikes_destroy(&em->strikes);
 	prefixmap_destroy(&em->allow);
@@ -76,6 +62,22 @@ embedded_configure(struct store *s, const struct store_params *params)
 	store_embedded_of(s)->params = params;
 }
 
+void
+store_embedded_lost(struct embedded *em, const char *what)
+{
+	em->errors++;
+	log_limited(&em->limit, em->poll_now, MSG_ERROR,
+	    "store: out of memory: %s", what);
+}
+
+void
+store_embedded_refuse(struct embedded *em, uint64_t ticket)
+{
+	store_embedded_lost(em, "what was asked for is not done");
+	store_refuse(&em->store, ticket);
+}
+
+/* NULL without memory: a call is answered so, if it is one (ticket != 0). */
 static struct op *
 op_add(struct embedded *em, enum op_kind kind, uint64_t ticket,
     const struct addr *a)
@@ -83,7 +85,10 @@ op_add(struct embedded *em, enum op_kind kind, uint64_t ticket,
 	struct op *op = calloc(1, sizeof(*op));
 
 	if (op == NULL) {
-		em->errors++;
+		if (kind == OP_DECIDED)
+			store_embedded_lost(em, "a block is not made");
+		else
+			store_embedded_refuse(em, ticket);
 		return NULL;
 	}
 	op->kind = kind;
@@ -125,20 +130,22 @@ decide(struct embedded *em, const struct hit *h, double score, int level)
 	const struct store_params *p = em->params;
 	struct block b;
 	struct op *op;
-	enum store_why why = STORE_DECIDED;
 	double until;
+	bool raise = active_block(em, &h->addr, h->t, &b);
 
-	if (active_block(em, &h->addr, h->t, &b)) {
-		if (level_find(p->levels, p->n_levels, b.level) >= level)
-			return;
-		why = STORE_RAISED;
-	} else {
+	if (raise && level_find(p->levels, p->n_levels, b.level) >= level)
+		return;
+	op = op_add(em, OP_DECIDED, 0, NULL);
+	if (op == NULL)
+		return; /* the next hit tries again */
+	if (!raise) {
 		b.addr = h->addr;
 		b.since = h->t;
 		b.until = -INFINITY;
 		b.strikes =
 		    strikes_get(em->strikes, &h->addr, h->t, p->repeat.memory);
-		strikes_add(em->strikes, &h->addr, h->t, p->repeat.memory);
+		if (!strikes_add(em->strikes, &h->addr, h->t, p->repeat.memory))
+			store_embedded_lost(em, "a strike is not counted");
 	}
 	until = h->t + level_duration(&p->levels[level], &p->repeat, b.strikes);
 	if (until > b.until)
@@ -147,11 +154,8 @@ decide(struct embedded *em, const struct hit *h, double score, int level)
 	b.level = p->levels[level].name;
 	b.rule = h->rule;
 	b.by = p->host;
-	op = op_add(em, OP_DECIDED, 0, NULL);
-	if (op == NULL)
-		return;
 	op->block = b;
-	op->why = why;
+	op->why = raise ? STORE_RAISED : STORE_DECIDED;
 }
 
 bool
@@ -164,7 +168,7 @@ store_embedded_score(struct store *s, const struct hit *h)
 
 	e = scoretable_touch(em->scores, &h->addr, &fresh);
 	if (e == NULL) {
-		em->errors++;
+		store_embedded_lost(em, "an offence is not scored");
 		return false;
 	}
 	if (!score_entry_apply_offset(e, h->epoch, h->offset)) {
@@ -253,53 +257,6 @@ embedded_fetch(struct store *s, uint64_t ticket, const struct addr *a)
 	op_add(store_embedded_of(s), OP_FETCH, ticket, a);
 }
 
-static void
-embedded_top(struct store *s, uint64_t ticket, size_t n)
-{
-	struct embedded *em = store_embedded_of(s);
-	struct search *search = calloc(1, sizeof(*search));
-	struct search **end = &em->searches;
-
-	if (search != NULL)
-		search->top = scoretop_create(n);
-	if (search == NULL || search->top == NULL) {
-		free(search);
-		em->errors++;
-		return;
-	}
-	search->ticket = ticket;
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = search;
-}
-
-/* Is there a score that counts? */
-static bool
-is_known(const struct embedded *em, const struct score_entry *e)
-{
-	return e != NULL && e->hits > 0 &&
-	    em->poll_horizon - e->score.last < em->params->window;
-}
-
-static void
-info_fill(const struct embedded *em, const struct addr *a,
-    const struct score_entry *e, struct score_info *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->addr = *a;
-	out->strikes = strikes_get(
-	    em->strikes, a, em->poll_horizon, em->params->repeat.memory);
-	if (!is_known(em, e))
-		return;
-	out->score = e->score;
-	out->hits = e->hits;
-	out->n_rules = e->n_rules;
-	for (size_t i = 0; i < e->n_rules; i++) {
-		out->rules[i].rule = e->rules[i].rule;
-		out->rules[i].count = e->rules[i].count;
-	}
-}
-
 /* Lifts the block; true if there was one that had not ended. */
 static bool
 lift(struct embedded *em, const struct addr *a)
@@ -326,8 +283,10 @@ run_unblock_all(struct embedded *em)
 
 			room = room ? room * 2 : 1024;
 			more = reallocarray(all, room, sizeof(*all));
-			if (more == NULL)
-				break;
+			if (more == NULL) {
+				free(all);
+				return STORE_UNAVAILABLE;
+			}
 			all = more;
 		}
 		all[n++] = b.addr;
@@ -343,7 +302,7 @@ run_unblock_all(struct embedded *em)
 static enum store_result
 run_forgive(struct embedded *em, const struct addr *a)
 {
-	bool any = is_known(em, scoretable_get(em->scores, a));
+	bool any = store_embedded_known(em, scoretable_get(em->scores, a));
 
 	any |= strikes_get(em->strikes, a, em->poll_horizon,
 		   em->params->repeat.memory) > 0;
@@ -393,25 +352,13 @@ store_embedded_allow_next(
 	return false;
 }
 
-static enum store_result
-run_fetch(struct embedded *em, uint64_t ticket, const struct addr *a)
-{
-	const struct score_entry *e = scoretable_get(em->scores, a);
-	struct score_info info;
-
-	info_fill(em, a, e, &info);
-	if (info.hits == 0 && info.strikes == 0)
-		return STORE_NOT_FOUND;
-	em->store.sink->info(em->store.sink_ctx, ticket, &info);
-	return STORE_OK;
-}
-
 static void
 op_run(struct embedded *em, const struct op *op)
 {
 	const struct store_sink *sink = em->store.sink;
 	const struct addr *a = &op->block.addr;
 	enum store_result result = STORE_OK;
+	struct block b;
 
 	switch (op->kind) {
 	case OP_DECIDED:
@@ -419,6 +366,9 @@ op_run(struct embedded *em, const struct op *op)
 		return;
 	case OP_BLOCK:
 		sink->blocked(em->store.sink_ctx, &op->block, STORE_MANUAL);
+		if (!blocklist_get(em->store.view, a, &b) ||
+		    b.until != op->block.until)
+			result = STORE_UNAVAILABLE;
 		break;
 	case OP_UNBLOCK:
 		scoretable_clear(em->scores, a);
@@ -434,63 +384,13 @@ op_run(struct embedded *em, const struct op *op)
 		result = run_allow(em, a, op->present);
 		break;
 	case OP_FETCH:
-		result = run_fetch(em, op->ticket, a);
+		result = store_embedded_fetch(em, op->ticket, a);
 		break;
 	}
+	if (result == STORE_UNAVAILABLE)
+		store_embedded_lost(em, "what was asked for is not done");
 	sink->done(em->store.sink_ctx, op->ticket, result,
-	    result == STORE_UNAVAILABLE ? "out of memory" : "");
-}
-
-static int
-info_compare(const void *a, const void *b)
-{
-	const struct score_info *x = a, *y = b;
-
-	if (x->score.score != y->score.score)
-		return x->score.score < y->score.score ? 1 : -1;
-	return addr_compare(&x->addr, &y->addr);
-}
-
-/* Tells what the search has found, as it is now. */
-static void
-search_finish(struct embedded *em, const struct search *search)
-{
-	const struct store_sink *sink = em->store.sink;
-	struct score_info *infos = calloc(SCORETOP_MAX, sizeof(*infos));
-	const struct addr *a;
-	size_t n = 0;
-
-	for (size_t i = 0;
-	     infos != NULL && (a = scoretop_nth(search->top, i)) != NULL; i++) {
-		info_fill(em, a, scoretable_get(em->scores, a), &infos[n]);
-		n += infos[n].hits > 0;
-	}
-	if (n > 0)
-		qsort(infos, n, sizeof(*infos), info_compare);
-	for (size_t i = 0; i < n; i++)
-		sink->info(em->store.sink_ctx, search->ticket, &infos[i]);
-	sink->done(em->store.sink_ctx, search->ticket,
-	    infos != NULL ? STORE_OK : STORE_UNAVAILABLE,
-	    infos != NULL ? "" : "out of memory");
-	free(infos);
-}
-
-/* A step of the first search; true when there is more to do. */
-static bool
-search_step(struct embedded *em)
-{
-	struct search *search = em->searches;
-
-	if (search == NULL)
-		return false;
-	if (scoretop_step(
-		search->top, em->scores, em->poll_horizon - em->params->window))
-		return true;
-	em->searches = search->next;
-	search_finish(em, search);
-	scoretop_destroy(&search->top);
-	free(search);
-	return em->searches != NULL;
+	    result == STORE_UNAVAILABLE ? STORE_NO_MEMORY : "");
 }
 
 static bool
@@ -511,7 +411,7 @@ embedded_poll(struct store *s, double now, double horizon)
 		op_run(em, op);
 		free(op);
 	}
-	more = search_step(em);
+	more = store_embedded_search(em);
 	if (horizon == em->horizon)
 		return more;
 	em->horizon = horizon;
@@ -558,7 +458,7 @@ static const struct store_ops embedded_ops = {
 	.forgive = embedded_forgive,
 	.allow = embedded_allow,
 	.fetch = embedded_fetch,
-	.top = embedded_top,
+	.top = store_embedded_top,
 	.poll = embedded_poll,
 	.flow = embedded_flow,
 	.save = store_embedded_save,

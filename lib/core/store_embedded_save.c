@@ -30,6 +30,17 @@ save_blocks(const struct blocklist *view, struct snapshot_writer *w)
 	snapshot_put_u8(w, 0);
 }
 
+static bool
+load_lost(struct embedded *em, size_t lost, const char *what)
+{
+	if (lost > 0) {
+		em->errors += lost;
+		log_error(
+		    "store: out of memory: %zu %s are not loaded", lost, what);
+	}
+	return true;
+}
+
 static void
 load_blocks(struct embedded *em, struct snapshot_reader *r)
 {
@@ -75,6 +86,8 @@ load_allow(struct embedded *em, struct snapshot_reader *r)
 		if (!snapshot_get_addr(r, &a))
 			return;
 		store_embedded_allow(&em->store, &a, true);
+		if (prefixmap_get(em->allow, &a) == PREFIXMAP_NONE)
+			load_lost(em, 1, "entries of the allow list");
 	}
 }
 
@@ -100,11 +113,9 @@ store_embedded_load(struct store *s, struct snapshot_reader *r, uint8_t section)
 
 	switch (section) {
 	case SNAPSHOT_SCORES:
-		scoretable_load(em->scores, r);
-		return true;
+		return load_lost(em, scoretable_load(em->scores, r), "scores");
 	case SNAPSHOT_STRIKES:
-		strikes_load(em->strikes, r);
-		return true;
+		return load_lost(em, strikes_load(em->strikes, r), "strikes");
 	case SNAPSHOT_BLOCKS:
 		load_blocks(em, r);
 		return true;

@@ -84,7 +84,7 @@ make_room(struct strikes *s)
 	}
 }
 
-static void
+static bool
 strikes_put(struct strikes *s, const struct addr *a, unsigned count, double t)
 {
 	uint32_t id = prefixmap_get(s->map, a);
@@ -93,19 +93,20 @@ strikes_put(struct strikes *s, const struct addr *a, unsigned count, double t)
 		make_room(s);
 	id = prefixmap_add(s->map, a);
 	if (id == PREFIXMAP_NONE)
-		return;
+		return false;
 	if (!pool_reserve(&s->entries, id)) {
 		prefixmap_del(s->map, a);
-		return;
+		return false;
 	}
 	entry_at(s, id)->count = count;
 	entry_at(s, id)->last = t;
+	return true;
 }
 
-void
+bool
 strikes_add(struct strikes *s, const struct addr *a, double t, double memory)
 {
-	strikes_put(s, a, strikes_get(s, a, t, memory) + 1, t);
+	return strikes_put(s, a, strikes_get(s, a, t, memory) + 1, t);
 }
 
 bool
@@ -156,19 +157,22 @@ strikes_save(const struct strikes *s, struct snapshot_writer *w)
 	snapshot_put_u8(w, 0);
 }
 
-void
+size_t
 strikes_load(struct strikes *s, struct snapshot_reader *r)
 {
+	size_t lost = 0;
+
 	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
 		struct addr a;
 		unsigned count;
 		double last;
 
 		if (!snapshot_get_addr(r, &a))
-			return;
+			break;
 		count = snapshot_get_u32(r);
 		last = snapshot_get_f64(r);
 		if (!snapshot_failed(r) && isfinite(last))
-			strikes_put(s, &a, count, last);
+			lost += !strikes_put(s, &a, count, last);
 	}
+	return lost;
 }

@@ -20,8 +20,8 @@ void strikes_destroy(struct strikes **);
 /* Earlier blocks at time t; 0 if none, or forgotten. */
 unsigned strikes_get(
     const struct strikes *, const struct addr *, double t, double memory);
-/* A block began at time t. */
-void strikes_add(
+/* A block began at time t. False: no memory. */
+bool strikes_add(
     struct strikes *, const struct addr *, double t, double memory);
 bool strikes_del(struct strikes *, const struct addr *);
 /* Looks at a few entries and drops those forgotten at `horizon`. */
@@ -29,6 +29,7 @@ void strikes_sweep(struct strikes *, double horizon, double memory);
 size_t strikes_count(const struct strikes *);
 
 void strikes_save(const struct strikes *, struct snapshot_writer *);
-void strikes_load(struct strikes *, struct snapshot_reader *);
+/* How many there was no memory for. */
+size_t strikes_load(struct strikes *, struct snapshot_reader *);
 
 #endif

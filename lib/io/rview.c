@@ -80,6 +80,7 @@ rview_create(struct loop *loop, struct rlink *link, const char *prefix,
 	}
 	memcpy(rv->pattern + n, "block:*", 8);
 	rv->dirty = prefixmap_create();
+	rv->allow = prefixmap_create();
 	rv->timer = loop_timer_create(loop, LOOP_WORK, on_timer, rv);
 	rv->reader = loop_timer_create(loop, LOOP_WORK, on_reader, rv);
 	if (rv->timer == NULL || rv->reader == NULL)
@@ -247,8 +248,7 @@ scan_begin(struct rview *rv, enum state state)
 		if (rv->met_len > 0)
 			memset(rv->met, 0, rv->met_len);
 	} else {
-		prefixmap_destroy(&rv->allow);
-		rv->allow = prefixmap_create();
+		prefixmap_clear(rv->allow);
 		rv->allow_dirty = false;
 	}
 }
@@ -317,7 +317,7 @@ finish_allow(struct rview *rv)
 		for (size_t i = 0; i < n; i++)
 			rv->events->allowed(rv->ctx, &gone[i], false);
 	} while (n == 64);
-	prefixmap_destroy(&rv->allow);
+	prefixmap_clear(rv->allow);
 }
 
 static void
@@ -532,8 +532,7 @@ rview_stop(struct rview *rv)
 	rv->reading = false;
 	loop_timer_clear(rv->timer);
 	loop_timer_clear(rv->reader);
-	prefixmap_destroy(&rv->dirty);
-	rv->dirty = prefixmap_create();
+	prefixmap_clear(rv->dirty);
 	rv->dirty_at = 0;
 }
 

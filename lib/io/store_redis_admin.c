@@ -46,6 +46,15 @@ struct call {
 
 static void call_send(struct call *);
 
+static void
+call_refuse(struct store_redis *sr, uint64_t ticket)
+{
+	sr->errors++;
+	log_limited(&sr->limit_error, loop_now(sr->loop), MSG_ERROR, "%s",
+	    "redis: out of memory: what was asked for is not done");
+	store_refuse(&sr->store, ticket);
+}
+
 static struct call *
 call_create(
     struct store *s, enum kind kind, uint64_t ticket, const struct addr *a)
@@ -53,8 +62,8 @@ call_create(
 	struct store_redis *sr = (struct store_redis *)s;
 	struct call *c = calloc(1, sizeof(*c));
 
-	if (c == NULL) { /* the asker times out */
-		sr->errors++;
+	if (c == NULL) {
+		call_refuse(sr, ticket);
 		return NULL;
 	}
 	c->sr = sr;
@@ -171,6 +180,8 @@ local_done(
 
 	(void)ctx;
 	if (c->kind == CALL_FETCH || c->kind == CALL_TOP)
+		call_done(c, result, text);
+	else if (result == STORE_UNAVAILABLE)
 		call_done(c, result, text);
 	else if (result == STORE_OK)
 		call_done(c, STORE_UNAVAILABLE,
@@ -542,7 +553,7 @@ store_redis_top(struct store *s, uint64_t ticket, size_t n)
 	c->max = n < TOP_MAX ? n : TOP_MAX;
 	c->top = calloc(c->max + 1, sizeof(*c->top));
 	if (c->top == NULL) {
-		c->sr->errors++;
+		call_refuse(c->sr, ticket);
 		call_free(c);
 		return;
 	}

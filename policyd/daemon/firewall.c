@@ -213,8 +213,7 @@ firewall_note(struct firewall *fw, const struct addr *a)
 			loop_timer_set(fw->flush, FLUSH_DELAY);
 		return;
 	}
-	prefixmap_destroy(&fw->changed);
-	fw->changed = prefixmap_create();
+	prefixmap_clear(fw->changed);
 	fw->change_cursor = 0;
 	firewall_sync(fw);
 }

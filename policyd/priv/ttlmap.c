@@ -81,10 +81,8 @@ ttlmap_del(struct ttlmap *m, const struct addr *a)
 void
 ttlmap_clear(struct ttlmap *m)
 {
-	if (prefixmap_count(m->map) == 0)
-		return;
-	prefixmap_destroy(&m->map);
-	m->map = prefixmap_create();
+	if (prefixmap_count(m->map) > 0)
+		prefixmap_clear(m->map);
 }
 
 size_t

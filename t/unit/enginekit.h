@@ -278,7 +278,7 @@ kit_feed(struct kit *k, double t, unsigned pid, const char *msg)
 }
 
 /* What has happened since the last time. */
-static void __attribute__((format(printf, 3, 4)))
+static void __attribute__((format(printf, 3, 4), unused))
 kit_expect(struct kit *k, const char *want, const char *fmt, ...)
 {
 	char what[200];

@@ -179,6 +179,20 @@ main(void)
 		ok(found && matches(pm, m), "%s: longest match",
 		    phases[p].what);
 	}
+	/* In the middle of growing, too. */
+	for (int round = 0; round < 20; round++) {
+		bool fine = true;
+
+		for (uint32_t n = 0; n < 40 + rnd(600); n++)
+			fine = fine && step(pm, m, 90);
+		fine = fine && same(pm, m);
+		prefixmap_clear(pm);
+		free(m);
+		m = model_create();
+		ok(fine && same(pm, m) && matches(pm, m) &&
+			prefixmap_end(pm) == 0,
+		    "cleared, round %d", round);
+	}
 	prefixmap_destroy(&pm);
 	free(m);
 	return tap_done();
