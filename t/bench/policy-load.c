@@ -1,14 +1,18 @@
 /*
  * policy-load: as many policy requests as a server answers.
  *
- *     policy-load [-c CONNECTIONS] [-t SECONDS] [-i IDLE] [-a PREFIX]... \
- *         ENDPOINT
+ *     policy-load [-c CONNECTIONS] [-t SECONDS] [-r RATE] [-i IDLE] \
+ *         [-a PREFIX]... ENDPOINT
  *
  * Each connection is persistent and has one request in flight, as an smtpd
- * has. The requests are those of Postfix 3.7, made before the start: random
- * clients from the prefixes (default 198.18.0.0/15), with names, senders and
- * recipients of their own. Idle connections are opened beside them. Every
- * answer is checked: one action, one empty line, nothing else.
+ * has. The requests are those of Postfix 3.7: each of another random client
+ * from the prefixes (default 198.18.0.0/15), so that no cache of the server's
+ * knows it; names, senders and recipients were made before the start. Idle
+ * connections are opened beside them. Every answer is checked: one action, one
+ * empty line, nothing else.
+ *
+ * With -r so many requests a second are sent, by the connections in turn; what
+ * a connection cannot send because it still waits is not made up for.
  *
  * Prints one line of name=value: answers per second, latencies in
  * microseconds, how many were DUNNO and how many were something else. The
@@ -21,25 +25,29 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "t/bench/bench.h"
 
-#define POOL 4096 /* requests made before */
+#define POOL 1024 /* requests made before */
 #define PREFIXES_MAX 64
 
 /* Latencies in nanoseconds: 128 buckets for each power of two. */
 #define SUB_BITS 7
 #define BUCKETS ((64 - SUB_BITS) << SUB_BITS)
 
+/* The client's address goes between the two. */
 struct request {
-	size_t len;
-	char text[1200];
+	size_t head_len, tail_len;
+	char head[200];
+	char tail[1000];
 };
 
 struct client {
 	int fd;
+	bool waits; /* for an answer */
 	size_t got;
 	uint64_t sent_at;
 	char reply[1024];
@@ -98,21 +106,27 @@ parse_prefix(const char *text)
 	    slash != NULL ? (unsigned)strtoul(slash + 1, NULL, 10) : 32;
 }
 
+static uint32_t
+random_address(void)
+{
+	const size_t i = n_prefixes > 1 ? random32() % n_prefixes : 0;
+
+	return prefixes[i].addr |
+	    (prefixes[i].len < 32 ? random32() >> prefixes[i].len : 0);
+}
+
 static void
 make_request(struct request *r)
 {
-	const size_t i = random32() % n_prefixes;
-	const uint32_t a = prefixes[i].addr |
-	    (prefixes[i].len < 32 ? random32() >> prefixes[i].len : 0);
-	char ip[32], name[64];
-	int n;
+	const uint32_t id = random32();
+	char name[64];
 
-	snprintf(ip, sizeof(ip), "%u.%u.%u.%u", a >> 24, a >> 16 & 255,
-	    a >> 8 & 255, a & 255);
-	snprintf(name, sizeof(name), "mail-%u.dynamic.example.net", a & 65535);
-	n = snprintf(r->text, sizeof(r->text),
+	snprintf(name, sizeof(name), "mail-%u.dynamic.example.net", id & 65535);
+	r->head_len = (size_t)snprintf(r->head, sizeof(r->head),
 	    "request=smtpd_access_policy\nprotocol_state=RCPT\n"
-	    "protocol_name=ESMTP\nclient_address=%s\nclient_name=%s\n"
+	    "protocol_name=ESMTP\nclient_address=");
+	r->tail_len = (size_t)snprintf(r->tail, sizeof(r->tail),
+	    "\nclient_name=%s\n"
 	    "client_port=%u\nreverse_client_name=%s\n"
 	    "server_address=192.0.2.25\nserver_port=25\nhelo_name=%s\n"
 	    "sender=bounce-%u+user=example.com@lists.example.org\n"
@@ -123,10 +137,28 @@ make_request(struct request *r)
 	    "encryption_protocol=TLSv1.3\n"
 	    "encryption_cipher=TLS_AES_256_GCM_SHA384\n"
 	    "encryption_keysize=256\npolicy_context=\n\n",
-	    ip, name, 1024 + random32() % 60000, name, name,
-	    random32() % 100000, random32() % 1000, random32() & 65535,
-	    random32() & 0xfffff, random32() % 100000);
-	r->len = (size_t)n;
+	    name, 1024 + random32() % 60000, name, name, random32() % 100000,
+	    random32() % 1000, random32() & 65535, random32() & 0xfffff,
+	    random32() % 100000);
+}
+
+/* Dotted quad; what snprintf(3) needs for it would be half of all. */
+static size_t
+format_address(uint32_t a, char *out)
+{
+	char *p = out;
+
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		const unsigned b = a >> shift & 255;
+
+		if (b >= 100)
+			*p++ = (char)('0' + b / 100);
+		if (b >= 10)
+			*p++ = (char)('0' + b / 10 % 10);
+		*p++ = (char)('0' + b % 10);
+		*p++ = '.';
+	}
+	return (size_t)(p - out) - 1;
 }
 
 static int
@@ -144,11 +176,17 @@ dial(const struct bench_address *addr)
 static void
 ask(struct client *c)
 {
-	const struct request *r = &pool[random32() % POOL];
+	struct request *r = &pool[random32() % POOL];
+	char address[20];
+	struct iovec iov[3] = { { r->head, r->head_len },
+		{ address, format_address(random_address(), address) },
+		{ r->tail, r->tail_len } };
+	const size_t len = r->head_len + iov[1].iov_len + r->tail_len;
 
 	c->got = 0;
+	c->waits = true;
 	c->sent_at = now_ns();
-	if (write(c->fd, r->text, r->len) != (ssize_t)r->len)
+	if (writev(c->fd, iov, 3) != (ssize_t)len)
 		die("write");
 }
 
@@ -210,27 +248,56 @@ take(struct client *c)
 	return true;
 }
 
+/* An answer has come at `now` to a request that counts. */
+static void
+count(const struct client *c, uint64_t now)
+{
+	record(now - c->sent_at);
+	answers++;
+	if (strcmp(c->reply, "action=DUNNO") == 0)
+		dunno++;
+	else
+		other++;
+}
+
+/* Sends what is due by `now`; *next is the number of the next request. */
+static void
+pace(struct client *clients, size_t n, uint64_t start, double rate,
+    uint64_t now, uint64_t *next)
+{
+	for (; start + (uint64_t)((double)*next * 1e9 / rate) <= now; ++*next)
+		if (!clients[*next % n].waits)
+			ask(&clients[*next % n]);
+}
+
 static double
-run(struct client *clients, size_t n, double seconds)
+run(struct client *clients, size_t n, double seconds, double rate)
 {
 	struct epoll_event evs[256];
 	const uint64_t start = now_ns();
 	const uint64_t end = start + (uint64_t)(seconds * 1e9);
 	const uint64_t from = start + (uint64_t)(seconds * 1e8);
 	const int ep = epoll_create1(EPOLL_CLOEXEC);
-	uint64_t now = start;
+	uint64_t now = start, next = 0, heard = start;
 
 	for (size_t i = 0; i < n; i++) {
 		struct epoll_event ev = { .events = EPOLLIN,
 			.data.ptr = &clients[i] };
 
 		epoll_ctl(ep, EPOLL_CTL_ADD, clients[i].fd, &ev);
-		ask(&clients[i]);
+		if (rate == 0)
+			ask(&clients[i]);
 	}
 	while (now < end) {
-		int k = epoll_wait(ep, evs, 256, 5000);
+		int k;
 
-		if (k == 0) {
+		if (rate > 0)
+			pace(clients, n, start, rate, now, &next);
+		k = epoll_wait(ep, evs, 256, rate > 0 ? 1 : 5000);
+		now = now_ns();
+		if (k > 0)
+			heard = now;
+		if (now - heard > 5000000000u) {
 			fprintf(stderr, "policy-load: no answer for 5 s\n");
 			exit(1);
 		}
@@ -240,15 +307,11 @@ run(struct client *clients, size_t n, double seconds)
 			if (!take(c))
 				continue;
 			now = now_ns();
-			if (c->sent_at >= from) {
-				record(now - c->sent_at);
-				answers++;
-				if (strcmp(c->reply, "action=DUNNO") == 0)
-					dunno++;
-				else
-					other++;
-			}
-			ask(c);
+			c->waits = false;
+			if (c->sent_at >= from)
+				count(c, now);
+			if (rate == 0)
+				ask(c);
 		}
 	}
 	close(ep);
@@ -262,10 +325,10 @@ main(int argc, char **argv)
 	struct client *clients;
 	struct rlimit rl;
 	size_t n = 10, idle = 0;
-	double seconds = 3, took;
+	double seconds = 3, rate = 0, took;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "a:c:i:t:")) != -1) {
+	while ((opt = getopt(argc, argv, "a:c:i:r:t:")) != -1) {
 		switch (opt) {
 		case 'a':
 			parse_prefix(optarg);
@@ -276,6 +339,9 @@ main(int argc, char **argv)
 		case 'i':
 			idle = strtoul(optarg, NULL, 10);
 			break;
+		case 'r':
+			rate = strtod(optarg, NULL);
+			break;
 		case 't':
 			seconds = strtod(optarg, NULL);
 			break;
@@ -283,10 +349,10 @@ main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind + 1 != argc || n == 0) {
+	if (optind + 1 != argc || n == 0 || !(rate >= 0)) {
 		fprintf(stderr,
 		    "usage: policy-load [-c CONNECTIONS] [-t SECONDS] "
-		    "[-i IDLE] [-a PREFIX]... ENDPOINT\n");
+		    "[-r RATE] [-i IDLE] [-a PREFIX]... ENDPOINT\n");
 		return 2;
 	}
 	if (n_prefixes == 0)
@@ -305,7 +371,7 @@ main(int argc, char **argv)
 		clients[i].fd = dial(&addr);
 	for (size_t i = 0; i < idle; i++)
 		dial(&addr);
-	took = run(clients, n, seconds);
+	took = run(clients, n, seconds, rate);
 	printf("rate=%.0f p50=%.1f p99=%.1f max=%.1f answers=%llu dunno=%llu "
 	       "other=%llu\n",
 	    (double)answers / took, percentile(0.5), percentile(0.99),

@@ -2,216 +2,299 @@
 # policy.pl: policy answers of mxwardend, compared with the least that a server
 # on libevent can do (policy-baseline) on this machine at this time.
 #
-#     perl -It/lib t/bench/policy.pl [--build DIR] [--rounds 7] [--seconds 3]
-#         [--connections 10,100] [--blocked 0,1000000] [--unix]
+#     perl t/bench/policy.pl [--build DIR] [--quick] [--rounds 25] [--seconds 0.4]
+#         [--connections 1,10,100,1000] [--blocked 0,1000000] [--unix 1]
+#         [--only answers,log,redis,peers]
+#
+# answers  as many as both can give, from an empty view and from one of 1,000,000
+#          addresses, from which half of the requests come then: their answers
+#          are longer.
+# log      the longest answer of 2,000 a second to ten connections while 100,000
+#          log lines a second arrive, 12 % of them offences; and that of the
+#          baseline at such a time, which does not read them.
+# redis    the same while Redis hangs, and the answers per second then.
+# peers    postfwd and postgrey, where they are installed.
 #
 # Both servers run all the time; the load goes to one and to the other in turn,
-# in the order A B B A, so that what else the machine does meets both. Numbers
-# are medians over the rounds of the ratio within each round, ours to the
-# baseline's: of answers per second, of the processor time for an answer (the
-# steadiest on a machine that does other things), of median latency and of the
-# 99th percentile. The baseline is the faster of raw events and bufferevents.
-# With blocked addresses half of the requests come from them, and their answers
-# are longer.
+# in the order A B B A and for a short time each, so that what else the machine
+# does meets both. Numbers are medians over the rounds of the ratio within each round: of answers per
+# second, of the processor time for an answer (the steadiest on a machine that
+# does other things) and of the 99th percentile of the time to the answer. The
+# baseline is the faster of raw events and bufferevents.
 #
 # Needs `make` and `make bench-programs` in the build directory.
 use strict;
 use warnings;
 
 use File::Basename qw(dirname);
-use Getopt::Long;
-use POSIX qw(strftime);
-
-my ($build, $rounds, $seconds, $connections, $blocked, $unix);
-
-# The harness looks for the build directory when it is loaded.
-BEGIN {
-	($build, $rounds, $seconds) = ('.', 7, 3);
-	($connections, $blocked, $unix) = ('10,100', '0,1000000', 0);
-	GetOptions('build=s' => \$build, 'rounds=i' => \$rounds,
-		'seconds=f' => \$seconds, 'connections=s' => \$connections,
-		'blocked=s' => \$blocked, 'unix!' => \$unix) && !@ARGV or
-	    die "usage: policy.pl [--build DIR] [--rounds N] [--seconds S] " .
-	    "[--connections N,...] [--blocked N,...] [--unix]\n";
-	$ENV{MXW_BUILD} //= $build;
-	unshift @INC, dirname(__FILE__) . '/../lib';
-}
+use lib dirname(__FILE__);
+use Bench;
 use MxwardenTest;
-$| = 1;
+use MxwardenTest::Offences;
+use Time::HiRes qw(sleep);
 
-# Blocked clients are 10.0.0.0, 10.0.0.1, ...; others are never in there.
-my $OTHERS = '198.18.0.0/15';
-my $serial = 0;
-
-sub
-endpoint {
-	return 'unix:' . tmp_dir() . '/s' . ++$serial if $unix;
-	return 'inet:127.0.0.1:' . free_port();
-}
-
-# Nanoseconds of processor time that a process has used.
-sub
-cpu_time {
-	my ($pid) = @_;
-	my ($ns) = split ' ', slurp("/proc/$pid/schedstat") // '';
-
-	return $ns // 0;
-}
-
-# One run of the load: a hash of what it measured.
-sub
-load {
-	my ($server, $conns, $secs, @prefixes) = @_;
-	my ($endpoint, $pid) = @$server;
-	my $cpu = cpu_time($pid);
-	my ($status, $out, $err) = run_cmd({ timeout => $secs + 60 },
-		program('t/bench/policy-load'), '-c', $conns, '-t', $secs,
-		(map { ('-a', $_) } @prefixes), $endpoint);
-
-	die "policy-load: $err\n" if $status != 0;
-	my %got = $out =~ /(\w+)=([\d.]+)/g;
-
-	$got{cpu} = (cpu_time($pid) - $cpu) / ($got{answers} || 1);
-	return \%got;
-}
+my $o = options(rounds => [25, 2], seconds => [0.4, 0.1],
+	connections => ['1,10,100,1000', '1,10'], blocked => ['0,1000000', '0,5000'],
+	unix => [0, 0], only => [('answers,log,redis,peers') x 2],
+	lines => [100_000, 10_000]);
+my %only = map { $_ => 1 } split /,/, $o->{only};
 
 sub
-wait_answers {
-	my ($endpoint) = @_;
-
-	wait_for {
-		my ($status) = run_cmd(program('t/bench/policy-load'),
-			'-c', 1, '-t', 0.01, $endpoint);
-		$status == 0;
-	} 30, "$endpoint to answer";
-	return;
-}
-
-sub
-median {
-	my @v = sort { $a <=> $b } @_;
-
-	return @v % 2 ? $v[$#v / 2] : ($v[@v / 2 - 1] + $v[@v / 2]) / 2;
-}
-
-# The faster of the two baselines.
-sub
-start_baseline {
-	my %rate;
-	my %server;
-
-	for my $mode (qw(raw buffer)) {
-		my $endpoint = endpoint();
-		my $proc = spawn(name => "baseline-$mode",
-			cmd => [program('t/bench/policy-baseline'), '-m', $mode,
-			$endpoint]);
-
-		wait_answers($endpoint);
-		$server{$mode} = [$endpoint, $proc->pid];
-	}
-	for my $round (1 .. 3) {
-		for my $mode (qw(raw buffer)) {
-			push @{$rate{$mode}},
-			    load($server{$mode}, 10, 1, $OTHERS)->{rate};
-		}
-	}
-	my ($best) = sort { median(@{$rate{$b}}) <=> median(@{$rate{$a}}) }
-	    qw(raw buffer);
-	printf "baseline: %s (raw %.0f/s, buffer %.0f/s)\n", $best,
-	    median(@{$rate{raw}}), median(@{$rate{buffer}});
-	return $server{$best};
-}
-
-# A daemon that has read a log by which n addresses are blocked.
-sub
-start_daemon {
+view_name {
 	my ($n) = @_;
-	my $endpoint = endpoint();
-	my $log = tmp_dir() . "/log$n";
-	my $now = strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', gmtime);
 
-	open my $fh, '>', $log or die "$log: $!\n";
-	for my $i (0 .. $n - 1) {
-		printf $fh "%s mx postfix/smtpd[%d]: bench from unknown[10.%d.%d.%d]\n",
-		    $now, 1000 + $i % 30000, $i >> 16, $i >> 8 & 255, $i & 255;
-	}
-	close $fh or die "$log: $!\n";
-	my $d = MxwardenTest::Daemon->new(log => $log, start => 0, conf => {
-		listen => [$endpoint],
-		max_addresses => $n + 100_000,
-		snapshot_interval => '1d',
-		include => [],
-		log => [[$log, { rules => ['bench'], start => 'beginning' }]],
-		level => [['reject', { threshold => 1, duration => '1d',
-			action => 'REJECT 5.7.1 Abuse from {address} ({rule})' }]],
-		rule => [['bench', { set => 'bench', program => ['smtpd'],
-			pattern => '^bench from {client}$', weight => 10 }]],
-	});
-	$d->launch;
-	wait_answers($endpoint);
-	wait_for {
-		die $d->proc->tail if !$d->proc->alive;
-		my $got = $n == 0 ? { other => 1 } : load([$endpoint, $d->pid], 1, 0.05,
-			sprintf('10.%d.%d.%d', $n - 1 >> 16, $n - 1 >> 8 & 255,
-			$n - 1 & 255));
-		$got->{other} > 0;
-	} 120, "$n addresses to be blocked";
-	unlink $log if $n > 0;
-	return ($d, [$endpoint, $d->pid]);
+	return $n == 0 ? 'empty view' : Bench::number($n) =~ s/\.\d+//r .
+	    ' blocked';
 }
 
-# Resident memory in MiB.
+# Rounds of the load on both in turn: [baseline's, ours] for each.
 sub
-memory {
-	my ($pid) = @_;
-	my $status = slurp("/proc/$pid/status") // '';
+rounds {
+	my ($base, $ours, %load) = @_;
+	my @rounds;
 
-	return $status =~ /^VmRSS:\s+(\d+) kB/m ? $1 / 1024 : 0;
-}
-
-sub
-compare {
-	my ($base, $ours, $conns, @prefixes) = @_;
-	my (%ratio, @rate, @base_rate, $max);
-
-	load($_, $conns, 0.5, @prefixes) for $base, $ours;
-	for my $round (1 .. $rounds) {
+	load($_, %load, seconds => $o->{seconds}) for $base, $ours;
+	for my $round (1 .. $o->{rounds}) {
 		my %got;
 
 		for my $who ($round % 2 ? qw(base ours) : qw(ours base)) {
 			$got{$who} = load($who eq 'base' ? $base : $ours,
-				$conns, $seconds, @prefixes);
+				%load, seconds => $o->{seconds});
 		}
-		push @{$ratio{$_}}, $got{ours}{$_} / $got{base}{$_}
-		    for qw(rate cpu p50 p99);
-		push @rate, $got{ours}{rate};
-		push @base_rate, $got{base}{rate};
-		$max = $got{ours}{max} if !defined $max ||
-		    $got{ours}{max} > $max;
+		# Neither has had a processor in that time: says nothing.
+		push @rounds, [@got{qw(base ours)}]
+		    if $got{base}{answers} && $got{ours}{answers};
 	}
-	my @sorted = sort { $a <=> $b } @{$ratio{rate}};
-	return (median(@base_rate), median(@rate), median(@sorted), $sorted[0],
-		$sorted[-1], (map { median(@{$ratio{$_}}) } qw(cpu p50 p99)),
-		$max);
+	die "no answers at all\n" if !@rounds;
+	return @rounds;
 }
 
-my $base = start_baseline();
+# A row for one of the figures of these rounds.
+sub
+compare {
+	my ($name, $figure, $unit, $target, @rounds) = @_;
 
-printf "%9s %5s %10s %10s %6s %14s %6s %6s %6s %8s %8s\n", 'blocked',
-    'conns', 'baseline/s', 'mxwarden/s', 'ratio', '(min..max)', 'cpu', 'p50',
-    'p99', 'max us', 'RSS MiB';
-for my $n (split /,/, $blocked) {
-	my ($d, $ours) = start_daemon($n);
-	my @prefixes = ($OTHERS);
+	row(group => 'policy', name => $name, unit => $unit,
+		value => median(map { $_->[1]{$figure} } @rounds),
+		base => 'baseline',
+		base_value => median(map { $_->[0]{$figure} } @rounds),
+		ratios => [map { $_->[1]{$figure} / ($_->[0]{$figure} || 1) }
+		    @rounds], (defined $target ? (target => $target) : ()));
+	return;
+}
 
-	# The largest prefix that is all blocked.
-	push @prefixes, '10.0.0.0/' . (32 - int(log($n) / log(2))) if $n > 0;
-	for my $conns (split /,/, $connections) {
-		my @got = compare($base, $ours, $conns, @prefixes);
+sub
+bench_answers {
+	my ($base) = @_;
 
-		printf "%9d %5d %10.0f %10.0f %6.3f (%.3f..%.3f) " .
-		    "%6.3f %6.3f %6.3f %8.0f %8.0f\n", $n, $conns, @got,
-		    memory($d->pid);
+	for my $n (split /,/, $o->{blocked}) {
+		my ($d, $ours) = start_blocking($n,
+			listen => [endpoint($o->{unix})]);
+		my @prefixes = ($OTHERS, $n > 0 ? blocked_prefix($n) : ());
+
+		for my $conns (split /,/, $o->{connections}) {
+			my @rounds = rounds($base, $ours, conns => $conns,
+				prefixes => \@prefixes);
+			my $name = view_name($n) . ", $conns " .
+			    ($conns == 1 ? 'connection' : 'connections');
+			my $counts = $conns == 10 || $conns == 100;
+
+			compare("answers, $name", 'rate', '/s',
+				$counts ? $n ? '>= 0.9' : '>= 0.95' : undef,
+				@rounds);
+			compare("  processor time of one", 'cpu', 'ns', undef,
+				@rounds);
+			compare("  99th percentile", 'p99', 'us',
+				$counts && !$n ? '<= 1.1' : undef, @rounds);
+		}
+		$d->stop;
+	}
+	return;
+}
+
+# The longest answers of both, paced, in turn; `beside` is called with the time
+# that the load will take and what is measured, and returns what to wait for.
+sub
+longest {
+	my ($name, $target, $base, $ours, $beside) = @_;
+	my (%max, %p99, %waited);
+	my $seconds = $o->{seconds} * 5;
+
+	for my $round (1 .. ($o->{rounds} + 2) / 3) {
+		for my $who ($round % 2 ? qw(base ours) : qw(ours base)) {
+			my $wait = $beside->($seconds);
+			my $got = load($who eq 'base' ? $base : $ours,
+				conns => 10, rate => 2000, seconds => $seconds);
+
+			push @{$max{$who}}, $got->{max} / 1000;
+			push @{$p99{$who}}, $got->{p99} / 1000;
+			push @{$waited{$who}}, $got->{waited};
+			$wait->();
+		}
+	}
+	row(group => 'policy', name => "longest answer, $name", unit => 'ms',
+		value => median(@{$max{ours}}), base => 'baseline',
+		base_value => median(@{$max{base}}),
+		defined $target ? (target => $target) : ());
+	row(group => 'policy', name => '  the longest of all rounds',
+		unit => 'ms', value => quantile(1, @{$max{ours}}),
+		base => 'baseline', base_value => quantile(1, @{$max{base}}));
+	row(group => 'policy', name => '  99th percentile', unit => 'ms',
+		value => median(@{$p99{ours}}), base => 'baseline',
+		base_value => median(@{$p99{base}}));
+	return;
+}
+
+sub
+bench_log {
+	my ($base) = @_;
+	my $source = tmp_dir() . '/source.log';
+	my $here = dirname(__FILE__);
+	my ($status, $text) = run_cmd($^X, "$here/mail-log.pl", 200_000);
+	my $written = 0;
+
+	die "mail-log.pl: $status\n" if $status;
+	spew($source, $text);
+	my $endpoint = endpoint($o->{unix});
+	my $d = MxwardenTest::Daemon->new(start => 0,
+		conf => { listen => [$endpoint] });
+	$d->launch;
+	wait_answers($endpoint);
+	my $ours = [$endpoint, $d->pid];
+
+	longest("while nothing else happens", undef, $base, $ours,
+		sub { return sub { } });
+	longest(Bench::number($o->{lines}) . ' log lines/s', '<= 5', $base,
+		$ours, sub {
+		my ($seconds) = @_;
+		my $feed = spawn(name => 'log-feed', oneshot => 1, cmd => [
+			program('t/bench/log-feed'), '-r', $o->{lines}, '-t',
+			$seconds + 0.5, $source, $d->log]);
+
+		return sub {
+			$feed->wait($seconds + 60);
+			$written += $feed->stdout;
+			$d->wait_read;
+			# One file for all rounds would be gigabytes.
+			unlink $d->log;
+			append($d->log, '');
+			$d->wait_read;
+		};
+	});
+	my $read = $d->ctl('status')->{logs}[0]{lines};
+	die "$read of $written lines read\n" if $read != $written;
+	$d->stop;
+	return;
+}
+
+sub
+bench_redis {
+	my ($base) = @_;
+	my $endpoint = endpoint($o->{unix});
+	my $redis = MxwardenTest::Redis->new;
+	my $d = MxwardenTest::Daemon->new(start => 0, conf => offence_conf(
+		listen => [$endpoint], store => $redis->url));
+	my $n = 0;
+
+	$d->launch;
+	wait_answers($endpoint);
+	wait_for { $d->ctl('status')->{store}{ready} } 20, 'the store';
+	my $ours = [$endpoint, $d->pid];
+
+	$redis->stop_signal;
+	# Offences keep coming, and are scored here.
+	longest('Redis hangs', '<= 5', $base, $ours, sub {
+		$d->log_append(map {
+			offence('10.9.' . ($_ >> 8) . '.' . ($_ & 255))
+		} map { ++$n & 65535 } 1 .. 5000);
+		return sub { };
+	});
+	compare('answers, Redis hangs, 10 connections', 'rate', '/s',
+		'>= 0.95', rounds($base, $ours, conns => 10));
+	$redis->cont;
+	$redis->kill9;
+	compare('answers, Redis is gone, 10 connections', 'rate', '/s',
+		'>= 0.95', rounds($base, $ours, conns => 10));
+	$d->stop;
+	return;
+}
+
+# Servers that others run, with what they need to start: [name, how to start it,
+# file with its process number if it goes into the background].
+sub
+peers {
+	my ($port) = @_;
+	my $dir = tmp_dir() . '/peer';
+	my $user = getpwuid $>;
+	my $group = getgrgid $) + 0;
+
+	mkdir $dir;
+	return (['postfwd', ['postfwd', '--perfmon', '--port', $port,
+		'--interface', '127.0.0.1', '--user', $user, '--group', $group,
+		'--cache_proto', 'unix', '--cache_port', "$dir/cache",
+		'--pidfile', "$dir/postfwd.pid", '--rule',
+		'id=R1; client_address==10.0.0.0/8; action=REJECT no'],
+		"$dir/postfwd.pid"],
+	    ['postgrey', ['postgrey', "--inet=127.0.0.1:$port",
+		"--dbdir=$dir", "--pidfile=$dir/postgrey.pid",
+		"--user=$user", "--group=$group"]]);
+}
+
+sub
+compare_peer {
+	my ($ours, $name, $theirs) = @_;
+	my @rounds = rounds($theirs, $ours, conns => 10);
+
+	row(group => 'policy', name => "answers, beside $name, 10 connections",
+		value => median(map { $_->[1]{rate} } @rounds),
+		unit => '/s', base => $name,
+		base_value => median(map { $_->[0]{rate} } @rounds),
+		ratios => [map { $_->[1]{rate} / $_->[0]{rate} } @rounds]);
+	return;
+}
+
+sub
+bench_peers {
+	my $endpoint = endpoint($o->{unix});
+	my $d = MxwardenTest::Daemon->new(start => 0,
+		conf => { listen => [$endpoint] });
+
+	$d->launch;
+	wait_answers($endpoint);
+	for my $peer (peers(free_port())) {
+		my ($name, $cmd, $pidfile) = @$peer;
+		my ($port) = "@$cmd" =~ /(?:127\.0\.0\.1:|--port )(\d+)/;
+
+		if (!have_program($name)) {
+			skip_rows('policy', "answers, beside $name",
+				'it is not installed');
+			next;
+		}
+		my $proc = spawn(name => $name, cmd => $cmd,
+			oneshot => defined $pidfile);
+		my $pid = $proc->pid;
+		MxwardenTest::at_end(sub {
+			kill 'TERM', $pid if $pid && $pidfile;
+		});
+		wait_answers("inet:127.0.0.1:$port");
+		($pid) = split ' ', slurp($pidfile) if $pidfile;
+		compare_peer([$endpoint, $d->pid], $name,
+			["inet:127.0.0.1:$port", $pid]);
+		if ($pidfile) {
+			kill 'TERM', $pid;
+			$proc->wait(5);
+			undef $pid;
+		} else {
+			$proc->kill9;
+		}
 	}
 	$d->stop;
+	return;
 }
+
+my $base = start_baseline($o->{unix});
+
+bench_answers($base) if $only{answers};
+bench_log($base) if $only{log};
+bench_redis($base) if $only{redis};
+bench_peers() if $only{peers};

@@ -3,102 +3,128 @@
 # its patterns and, where it is installed, fail2ban-regex with its postfix
 # filter (on a piece of the same file: it is slow).
 #
-#     perl t/bench/replay.pl [--build DIR] [--lines 2000000] [--rounds 5]
-#         [--log FILE]
+#     perl t/bench/replay.pl [--build DIR] [--quick] [--lines 2000000]
+#         [--rounds 7] [--log FILE]
 #
 # The programs run in turn, so that what else the machine does meets all of
-# them; printed are medians, and medians of the ratio within each round. Wall
-# clock time, and processor time in parentheses.
+# them; printed are medians, and medians of the ratio within each round, by wall
+# clock and by processor time. The log is one of mail-log.pl unless given.
+#
+# Needs `make` in the build directory.
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use File::Temp qw(tempdir);
-use Getopt::Long;
+use lib dirname(__FILE__);
+use Bench;
+use MxwardenTest;
 use Time::HiRes qw(time);
 
-my ($build, $lines, $rounds, $log) = ('.', 2_000_000, 5, undef);
+my $o = options(lines => [2_000_000, 50_000], rounds => [7, 2],
+	log => [undef, undef]);
+my $src = src_dir();
+my $dir = tmp_dir();
+my ($lines, $log) = @$o{qw(lines log)};
 my $piece = 20_000;    # lines for fail2ban-regex
 
-GetOptions('build=s' => \$build, 'lines=i' => \$lines,
-	'rounds=i' => \$rounds, 'log=s' => \$log) && !@ARGV or
-    die "usage: replay.pl [--build DIR] [--lines N] [--rounds N] [--log FILE]\n";
-my $here = abs_path(dirname(__FILE__));
-my $src = "$here/../..";
-my $dir = tempdir('mxw-bench-XXXXXX', TMPDIR => 1, CLEANUP => 1);
-$SIG{INT} = $SIG{TERM} = sub { exit 1 };
-
-sub median { my @s = sort { $a <=> $b } @_; return $s[@s / 2] }
-
-# Wall and processor seconds of a command.
+# Wall and processor seconds of a command; grep(1) ends with 1 without a match.
 sub
 run {
 	my (@cmd) = @_;
 	my ($start, @before) = (time, times);
+	my $pid = fork // die "fork: $!\n";
 
-	system("@cmd >$dir/out 2>&1") >= 0 or die "$cmd[0]: $!\n";
-	die "@cmd failed:\n" . `tail -3 $dir/out` if $? >> 8 > 1;
+	if ($pid == 0) {
+		open STDOUT, '>', "$dir/out";
+		open STDERR, '>&', \*STDOUT;
+		exec { $cmd[0] } @cmd or POSIX::_exit(127);
+	}
+	waitpid $pid, 0;
+	my $wall = time - $start;
+	die "@cmd failed:\n" . slurp("$dir/out") if $? >> 8 > 1 || $? & 127;
 	my @after = times;
-	return (time - $start, $after[2] + $after[3] - $before[2] - $before[3]);
+	return ($wall, $after[2] + $after[3] - $before[2] - $before[3]);
 }
 
 if (!defined $log) {
 	$log = "$dir/mail.log";
-	system("perl $here/mail-log.pl $lines >$log") == 0 or exit 1;
+	system("$^X $src/t/bench/mail-log.pl $lines >$log") == 0 or exit 1;
 } else {
-	($lines) = `wc -l <$log` =~ /(\d+)/;
+	($lines) = `wc -l <'$log'` =~ /(\d+)/;
 }
-system("head -n $piece $log >$dir/piece") == 0 or exit 1;
+$piece = $lines if $lines < $piece;
+system("head -n $piece '$log' >$dir/piece") == 0 or exit 1;
 
-open my $f, '>', "$dir/postfix.conf" or die;
-print {$f} "log \"$log\" { rules = {\"postfix\"} }\n",
-    "include(\"$src/conf/rules.d/postfix.conf\")\n";
-close $f;
-open $f, '>', "$dir/all.conf" or die;
+# A configuration with these rule sets.
+sub
+conf_file {
+	my (@sets) = @_;
+
+	return spew("$dir/$sets[0]-" . @sets . '.conf', conf_text({
+		log => [[$log, { rules => \@sets }]],
+		include => [map { "$src/conf/rules.d/$_.conf" } @sets],
+	}));
+}
+
 my @sets = map { m{/([^/]+)\.conf$} } glob "$src/conf/rules.d/*.conf";
-print {$f} "log \"$log\" { rules = {", join(', ', map { "\"$_\"" } @sets),
-    "} }\n", map { "include(\"$src/conf/rules.d/$_.conf\")\n" } @sets;
-close $f;
-
-# The first word of our pattern for lost connections, as somebody would grep.
+# Our pattern for lost connections, as somebody would grep for it.
 my $pattern = '^\w{3} [ \d]\d [\d:]{8} \S+ postfix/(?:\w+/)?smtpd\[\d+\]: ' .
     '(?:NOQUEUE: )?lost connection after AUTH from [^[\s]+\[[0-9A-Fa-f:.]+\]';
-my @jobs = (
-	['mxwarden replay, postfix', $lines, "$build/mxwarden", '-c',
-	    "$dir/postfix.conf", 'replay', $log],
-	['mxwarden replay, all sets', $lines, "$build/mxwarden", '-c',
-	    "$dir/all.conf", 'replay', $log],
-	['grep -cP, our pattern', $lines, 'grep', '-cP', "'$pattern'", $log],
-	['grep -cP, literal only', $lines, 'grep', '-cP',
-	    "'lost connection after AUTH from'", $log],
+my $mxwarden = program('mxwarden');
+my %jobs = (
+	postfix => [$lines, $mxwarden, '-c', conf_file('postfix'), 'replay',
+	    $log],
+	all => [$lines, $mxwarden, '-c', conf_file(@sets), 'replay', $log],
+	grep => [$lines, 'grep', '-cP', $pattern, $log],
+	literal => [$lines, 'grep', '-cP', 'lost connection after AUTH from',
+	    $log],
 );
-push @jobs, ['fail2ban-regex, postfix', $piece, 'fail2ban-regex', "$dir/piece",
-    'postfix[mode=aggressive]'] if !system 'command -v fail2ban-regex >/dev/null';
+$jobs{fail2ban} = [$piece, 'fail2ban-regex', "$dir/piece",
+    'postfix[mode=aggressive]'] if have_program('fail2ban-regex');
 
 run('cat', $log);    # into the cache
-my (%wall, %cpu, %ratio);
-for (1 .. $rounds) {
+my @rounds;
+for my $n (1 .. $o->{rounds}) {
+	my @order = qw(postfix grep all literal fail2ban);
 	my %round;
-	for my $job (@jobs) {
-		my ($name, $n, @cmd) = @$job;
+
+	@order = reverse @order if $n % 2 == 0;
+	for my $job (grep { $jobs{$_} } @order) {
+		my ($count, @cmd) = @{$jobs{$job}};
 		my ($wall, $cpu) = run(@cmd);
-		push @{$wall{$name}}, $n / $wall;
-		push @{$cpu{$name}}, $n / ($cpu || 1e-9);
-		$round{$name} = [$n / $wall, $n / ($cpu || 1e-9)];
+
+		$round{$job} = { wall => $count / $wall,
+			# times(2) counts hundredths.
+			cpu => $count / ($cpu > 0.01 ? $cpu : 0.01) };
 	}
-	for my $job (@jobs) {
-		for my $i (0, 1) {
-			push @{$ratio{$job->[0]}[$i]},
-			    $round{$jobs[0][0]}[$i] / $round{$job->[0]}[$i];
-		}
+	push @rounds, \%round;
+}
+
+sub
+compare {
+	my ($name, $ours, $base, $base_name, $target) = @_;
+
+	for my $how (qw(wall cpu)) {
+		row(group => 'replay', name => $how eq 'wall' ? $name :
+			'  by processor time',
+			unit => 'lines/s', base => $base_name,
+			value => median(map { $_->{$ours}{$how} } @rounds),
+			base_value => median(map { $_->{$base}{$how} } @rounds),
+			ratios => [map { $_->{$ours}{$how} / $_->{$base}{$how} }
+			    @rounds],
+			defined $target && $how eq 'wall' ?
+			    (target => $target) : ());
 	}
+	return;
 }
-printf "%d lines, %d rounds\n\n%-28s %24s %28s\n", $lines, $rounds, '',
-    'lines/s (processor)', 'postfix set is x times';
-for my $job (@jobs) {
-	my $name = $job->[0];
-	printf "%-28s %11.0f (%10.0f) %17.2f (%7.2f)\n", $name,
-	    median(@{$wall{$name}}), median(@{$cpu{$name}}),
-	    median(@{$ratio{$name}[0]}), median(@{$ratio{$name}[1]});
+
+compare('replay, postfix set', 'postfix', 'grep', 'grep -cP, our pattern',
+	'>= 0.3');
+compare('replay, postfix set', 'postfix', 'literal', 'grep -cP, a literal');
+if ($jobs{fail2ban}) {
+	compare('replay, postfix set', 'postfix', 'fail2ban',
+		'fail2ban-regex, postfix', '>= 100');
+} else {
+	skip_rows('replay', 'fail2ban-regex', 'it is not installed');
 }
+compare('replay, all sets', 'all', 'grep', 'grep -cP, our pattern');
