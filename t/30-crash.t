@@ -179,8 +179,11 @@ outcome {
 	$out{top} = [sort { $a->{address} cmp $b->{address} }
 	    @{$daemon->ctl('top', '-n', 1000)}];
 	for my $e (@{$out{top}}) {
-		$out{show}{$e->{address}} =
-		    $daemon->ctl('show', $e->{address});
+		my $show = $daemon->ctl('show', $e->{address});
+
+		# The two have other logs.
+		delete $_->{log} for @{$show->{lines}};
+		$out{show}{$e->{address}} = $show;
 	}
 	return \%out;
 }

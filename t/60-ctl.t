@@ -110,8 +110,18 @@ is(scalar(grep { length > 80 } split /\n/, $text), 0, 'list: 80 columns');
 
 my $show = $d->ctl('show', $six);
 is_deeply([sort keys %$show], [sort qw(address scope blocked allowed level
-    score first last hits strikes rules rule since until by block)],
+    score first last hits strikes rules rule since until by block lines)],
     'show: the fields');
+is_deeply([sort keys %{$show->{lines}[0]}],
+    [sort qw(time host log rule weight text)], 'show: the fields of a line');
+is(scalar @{$show->{lines}}, 3, 'show: the lines');
+is($show->{lines}[0]{log}, $d->log, '... of which log');
+is($show->{lines}[0]{host}, $status->{daemon}{host}, '... read by which host');
+is($show->{lines}[0]{weight}, 4, '... what it counted');
+like($show->{lines}[$_]{time}, qr/\A$iso\z/, '... when') for 0 .. 2;
+like($show->{lines}[$_]{text},
+    qr{\Apostfix/smtpd\[\d+\]: warning: unknown\[\Q$six\E\]: w4\z},
+    '... and the line itself') for 0 .. 2;
 is($show->{address}, $six, 'show: the address');
 is($show->{scope}, $scope, 'show: what it is scored under');
 ok($show->{blocked}, 'show: blocked');
@@ -131,8 +141,13 @@ like($told, qr/^\Q$scope\E is blocked at level \w+ for another \w+\.$/m,
 like($told, qr/^Decided by \S+, because of w4; its score is 12 now\.$/m,
     '... why, and by whom');
 like($told, qr/^To end it: +mxwarden unblock \Q$scope\E$/m, '... and how to end it');
+like($told, qr/^Its last offences:\n  $iso \((?:now|\d+s ago)\)  w4 \+4  \S+:\Q${\$d->log}\E\n {6}postfix\S+: warning: unknown\[\Q$six\E\]: w4\n/m,
+    '... the lines that led to it');
 unlike((ctl('show', '192.0.2.1'))[1], qr/To end it/,
     '... not of one who is not blocked');
+like((ctl('show', '192.0.2.1'))[1], qr/^Its last offences:\n/m,
+    '... but his lines');
+is_deeply($d->ctl('show', '192.0.2.99')->{lines}, [], 'show: no lines');
 
 # Again and again, until interrupted.
 for my $json ([], ['--json']) {

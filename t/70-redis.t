@@ -75,6 +75,52 @@ like($redis->cli('XRANGE', 'mxwarden:events', '-', '+'),
     qr/what\nblock\naddr\n192\.0\.2\.1\nvalue\ndefer .*what\nraise\n/s,
     'XRANGE of the events');
 
+# The lines that led to it, with the host that read them, are shown on every
+# host, whoever decided.
+sub
+lines_of {
+	my ($mx, $addr) = @_;
+
+	return @{$mx->ctl('show', $addr)->{lines}};
+}
+
+for my $n (0 .. 2) {
+	# The last host to block tells of its lines as soon as it knows.
+	ok(try_for(sub { my %host = map { $_->{host} => 1 }
+	    lines_of($mx[$n], '192.0.2.1'); keys %host == 3 }, 10),
+	    "lines of all three hosts on mx@{[$n + 1]}");
+}
+my @lines = lines_of($mx[0], '192.0.2.1');
+cmp_ok(scalar @lines, '>=', 6, 'each once, the last of them');
+cmp_ok(scalar @lines, '<=', 10, '... at most ten');
+is_deeply([sort map { $_->{time} } @lines], [map { $_->{time} } @lines],
+    '... oldest first');
+my ($remote) = grep { $_->{host} eq 'mx2' } @lines;
+is($remote->{log}, $mx[1]->log, 'a line of another host: its log');
+is($remote->{rule}, 'test', '... its rule');
+is($remote->{weight}, 1, '... its weight');
+like($remote->{text},
+    qr{\Apostfix/smtpd\[\d+\]: bad client unknown\[192\.0\.2\.1\]\z},
+    '... its text');
+like($redis->cli('XRANGE', 'mxwarden:events', '-', '+'),
+    qr/what\nlines\naddr\n192\.0\.2\.1\nhost\nmx\d\nline\nt=[\d.]+ weight=1 rule=test log=\S+ postfix\S+ bad client /,
+    'XRANGE of them');
+
+# What others write into the stream is not believed.
+$redis->cmd('XADD', 'mxwarden:events', '*', @$_) for
+    ['what', 'lines'], ['x', 'lines', 'y', '192.0.2.2'],
+    ['what', 'lines', 'addr', '192.0.2.2', 'host', "m\e[2J", 'line',
+	"t=1 weight=1 rule=r log=l \e]0;owned\a\xc2\x9b2J"],
+    ['what', 'lines', 'addr', '192.0.2.2', 'host', 'mx9', 'line', 'junk',
+	'line', 't=inf weight=1 rule=r log=l x', 'line', 'x' x 100_000],
+    ['what', 'lines', 'addr', '192.0.2.2', 'host', 'mx9',
+	map { ('line', "t=$_ weight=1 rule=r log=l x") } 1 .. 100];
+my ($bad_status, $bad_out) = run_cmd(program('mxwarden'), '-s',
+    $mx[0]->control, 'show', '192.0.2.2');
+is($bad_status, 1, 'lines of strangers: not blocked');
+unlike($bad_out, qr/[^\n -~]/, '... no control character of theirs');
+cmp_ok(scalar(lines_of($mx[0], '192.0.2.2')), '<=', 10, '... not too many');
+
 # By hand.
 $redis->cli('SET', 'mxwarden:block:198.51.100.7', 'reject', 'EX', '60');
 soon('SET blocks everywhere', '198.51.100.7', qr/^REJECT/);
@@ -167,10 +213,16 @@ $mx[1]->ctl('unblock', '--all');
 soon("unblock --all: 10.1.$_.1", "10.1.$_.1", qr/^DUNNO/) for 1, 20;
 soon('unblock --all: 192.0.2.50', '192.0.2.50', qr/^DUNNO/);
 
-# A daemon that starts later knows them all.
+# A daemon that starts later knows them all, the lines as well.
+my @before = lines_of($mx[0], '192.0.2.1');
 $mx[0]->stop;
 $redis->cli('SET', 'mxwarden:block:10.9.9.9', 'reject', 'EX', '60');
 $mx[0]->start;
 soon('a block made while a daemon was down', '10.9.9.9', qr/^REJECT/);
+is_deeply([lines_of($mx[0], '192.0.2.1')], \@before,
+    'the lines outlast a restart');
+$redis->cli('DEL', 'mxwarden:events');
+my %own = map { $_->{host} => 1 } lines_of($mx[0], '192.0.2.1');
+is_deeply([keys %own], ['mx1'], 'without the stream: those of this host');
 $_->stop for @mx;
 done_testing;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/core/attempt.h"
+#include "lib/core/history.h"
 #include "lib/core/log.h"
 #include "lib/core/num.h"
 #include "lib/core/prefixmap.h"
@@ -58,6 +59,8 @@ sink_blocked(void *ctx, const struct block *b, enum store_why why)
 		view_full(e, &b->addr, "blocked");
 		return;
 	}
+	if (e->history != NULL)
+		history_hold(e->history, &b->addr, true);
 	if (had)
 		engine_level(e, old.level)->blocked--;
 	engine_level(e, b->level)->blocked++;
@@ -80,6 +83,8 @@ sink_unblocked(void *ctx, const struct addr *a, enum store_why why)
 	if (!blocklist_get(e->view, a, &b))
 		return;
 	blocklist_del(e->view, a);
+	if (e->history != NULL)
+		history_hold(e->history, a, false);
 	engine_level(e, b.level)->blocked--;
 	if (e->events->unblocked != NULL)
 		e->events->unblocked(e->ctx, &b, why);
@@ -108,6 +113,15 @@ sink_info(void *ctx, uint64_t ticket, const struct score_info *info)
 }
 
 static void
+sink_line(void *ctx, uint64_t ticket, const struct history_line *line)
+{
+	struct engine *e = ctx;
+
+	if (e->events->line != NULL)
+		e->events->line(e->ctx, ticket, line);
+}
+
+static void
 sink_done(
     void *ctx, uint64_t ticket, enum store_result result, const char *text)
 {
@@ -122,6 +136,7 @@ static const struct store_sink engine_sink = {
 	.unblocked = sink_unblocked,
 	.allowed = sink_allowed,
 	.info = sink_info,
+	.line = sink_line,
 	.done = sink_done,
 };
 
@@ -179,8 +194,22 @@ engine_destroy(struct engine **ep)
 	blocklist_destroy(&e->view);
 	prefixmap_destroy(&e->allow);
 	prefixmap_destroy(&e->shared_allow);
+	history_destroy(&e->history);
 	free(e);
 	*ep = NULL;
+}
+
+void
+engine_keep_history(struct engine *e, size_t addresses)
+{
+	e->history = history_create(addresses);
+	store_set_history(e->store, e->history);
+}
+
+const struct history *
+engine_history(const struct engine *e)
+{
+	return e->history;
 }
 
 /* The set list of a log of this name in a configuration, or NULL. */
@@ -341,6 +370,8 @@ expired(void *ctx, const struct block *b)
 {
 	struct engine *e = ctx;
 
+	if (e->history != NULL)
+		history_hold(e->history, &b->addr, false);
 	e->stats.expired++;
 	engine_level(e, b->level)->blocked--;
 	if (e->events->unblocked != NULL)
@@ -508,4 +539,29 @@ engine_load_sources(struct engine *e, struct snapshot_reader *r)
 		else
 			source_destroy(&src);
 	}
+}
+
+void
+engine_save_history(const struct engine *e, struct snapshot_writer *w)
+{
+	if (e->history == NULL)
+		return;
+	snapshot_put_u8(w, SNAPSHOT_HISTORY);
+	history_save(e->history, w);
+}
+
+static bool
+is_held(void *ctx, const struct addr *a)
+{
+	const struct engine *e = ctx;
+	struct block b;
+
+	return blocklist_get(e->view, a, &b);
+}
+
+void
+engine_load_history(struct engine *e, struct snapshot_reader *r)
+{
+	if (e->history != NULL)
+		history_load(e->history, r, is_held, e);
 }

@@ -25,6 +25,8 @@
 #include "lib/core/store.h"
 
 struct engine;
+struct history;
+struct history_line;
 struct snapshot_reader;
 struct snapshot_writer;
 
@@ -36,6 +38,8 @@ struct offence {
 	unsigned attempts;
 	const struct rule *rule;
 	const char *source; /* name of the log */
+	const char *text;   /* the line without time and host: hostile */
+	size_t text_len;
 };
 
 struct engine_events {
@@ -45,6 +49,7 @@ struct engine_events {
 	void (*unblocked)(void *ctx, const struct block *b, enum store_why);
 	/* Answers to the calls with tickets; see store.h. */
 	void (*info)(void *ctx, uint64_t ticket, const struct score_info *);
+	void (*line)(void *ctx, uint64_t ticket, const struct history_line *);
 	void (*done)(
 	    void *ctx, uint64_t ticket, enum store_result, const char *text);
 	/* Something waits to be delivered: call engine_tick() soon, from the
@@ -63,6 +68,12 @@ struct engine *engine_create(const struct conf *conf, struct store *store,
 void engine_destroy(struct engine **);
 /* Swaps the configuration; scores, blocks, attempts and sources stay. */
 void engine_reconfigure(struct engine *, const struct conf *conf);
+
+/* Keeps the last lines of so many addresses, for `show` and for the other
+ * hosts; at the start, before anything is fed. */
+void engine_keep_history(struct engine *, size_t addresses);
+/* NULL unless they are kept. */
+const struct history *engine_history(const struct engine *);
 
 /*
  * Log sources (source.h). `sets` is a NULL-terminated list of rule set names,
@@ -181,5 +192,9 @@ void engine_stats(const struct engine *, struct engine_stats *out);
 void engine_save_sources(const struct engine *, struct snapshot_writer *);
 /* Before any engine_source_add(); the section's tag has been read. */
 void engine_load_sources(struct engine *, struct snapshot_reader *);
+/* The section of the history, which comes last: another version may not know
+ * it. */
+void engine_save_history(const struct engine *, struct snapshot_writer *);
+void engine_load_history(struct engine *, struct snapshot_reader *);
 
 #endif

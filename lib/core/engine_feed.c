@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/core/attempt.h"
+#include "lib/core/history.h"
 
 /* The line's time, not after `now`. A time that cannot be is taken as that of
  * the line before. */
@@ -79,6 +80,35 @@ new_attempts(struct source *src, const struct logline *line,
 	return n;
 }
 
+/* What follows the header's time and host, up to the end of the message. */
+static void
+offence_text(struct offence *o, const struct logline *line)
+{
+	const char *start = line->host_len > 0 ? line->host + line->host_len
+					       : line->time + line->time_len;
+	const char *end = line->msg + line->msg_len;
+
+	while (start < end && *start == ' ')
+		start++;
+	o->text = start;
+	o->text_len = (size_t)(end - start);
+}
+
+static void
+keep_line(struct engine *e, const struct hit *h, const struct offence *o)
+{
+	struct history_line line = { .t = o->t,
+		.weight = o->weight,
+		.rule = o->rule->name,
+		.host = e->params.host,
+		.log = name_intern_str(o->source) };
+	struct block b;
+
+	history_set_text(&line, o->text, o->text_len);
+	history_add(
+	    e->history, &h->addr, &line, blocklist_get(e->view, &h->addr, &b));
+}
+
 /* Hands one hit to the store. At most one for each line: its offset is what
  * makes delivery idempotent. */
 static void
@@ -98,6 +128,8 @@ feed_hit(struct engine *e, struct source *src, const struct offence *o,
 		return;
 	}
 	source_stats(src)->scored += o->attempts;
+	if (e->history != NULL && !h.again)
+		keep_line(e, &h, o);
 	store_hit(e->store, &h);
 	if (e->events->offence != NULL && !h.again)
 		e->events->offence(e->ctx, o);
@@ -116,6 +148,7 @@ feed_offence(struct engine *e, struct source *src, const struct logline *line,
 		.rule = m->rule,
 		.source = source_name(src) };
 
+	offence_text(&o, line);
 	st->matched++;
 	if (t > st->last)
 		st->last = t;
@@ -163,6 +196,7 @@ feed_join(struct engine *e, struct source *src, const struct logline *line,
 	if (j.offence.attempts == 0)
 		return;
 	j.offence.t = line_time(src, line, ref, now);
+	offence_text(&j.offence, line);
 	feed_hit(e, src, &j.offence, end, now);
 }
 

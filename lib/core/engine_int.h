@@ -24,6 +24,7 @@ struct engine {
 	struct blocklist *view;
 	struct prefixmap *allow;	/* configured */
 	struct prefixmap *shared_allow; /* of the store */
+	struct history *history;	/* NULL = not kept */
 
 	struct entry *sources;
 	size_t n_sources;

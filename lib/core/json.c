@@ -4,44 +4,10 @@
 #include "lib/core/json.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "lib/core/num.h"
-
-/* Length of the UTF-8 sequence at the start of s, 0 if it is not one (RFC
- * 3629: no overlong forms, no surrogates, nothing above U+10FFFF). */
-static size_t
-json_utf8(const unsigned char *s, size_t len)
-{
-	unsigned char lead = s[0], low = 0x80, high = 0xbf;
-	size_t n;
-
-	if (lead < 0x80)
-		return 1;
-	if (lead >= 0xc2 && lead <= 0xdf)
-		n = 2;
-	else if (lead >= 0xe0 && lead <= 0xef)
-		n = 3;
-	else if (lead >= 0xf0 && lead <= 0xf4)
-		n = 4;
-	else
-		return 0;
-	if (lead == 0xe0)
-		low = 0xa0;
-	else if (lead == 0xed)
-		high = 0x9f;
-	else if (lead == 0xf0)
-		low = 0x90;
-	else if (lead == 0xf4)
-		high = 0x8f;
-	if (len < n || s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
+#include "lib/core/utf8.h"
 
 static void
 json_quote(struct json *j, const char *value, size_t len)
@@ -50,7 +16,7 @@ json_quote(struct json *j, const char *value, size_t len)
 
 	putc('"', j->f);
 	while (len > 0) {
-		size_t n = json_utf8(s, len);
+		size_t n = utf8_span((const char *)s, len);
 
 		if (n == 0)
 			fputs("\\ufffd", j->f);
@@ -62,6 +28,8 @@ json_quote(struct json *j, const char *value, size_t len)
 			fputs("\\t", j->f);
 		else if (*s < 0x20 || *s == 0x7f)
 			fprintf(j->f, "\\u%04x", *s);
+		else if (*s == 0xc2 && s[1] < 0xa0) /* C1 */
+			fprintf(j->f, "\\u%04x", s[1]);
 		else
 			fwrite(s, 1, n, j->f);
 		n = n != 0 ? n : 1;

@@ -6,6 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "lib/core/utf8.h"
 
 static log_sink *log_sink_fn;
 static void *log_sink_ctx;
@@ -46,23 +49,15 @@ log_level_name(enum msg_level level)
 	return names[level];
 }
 
-/* Peers' text is part of messages: control characters must not reach a
- * terminal or start a new line. Bytes >= 0x80 are left: they may be UTF-8. */
-static void
-log_clean(char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-}
-
 static void __attribute__((format(printf, 2, 0)))
 log_vmsg(enum msg_level level, const char *fmt, va_list ap)
 {
 	char text[2048];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	log_clean(text);
+	/* Peers' text is part of messages: it must not drive a terminal or
+	 * start a new line. */
+	utf8_clean(text, strlen(text), text, sizeof(text));
 	if (log_sink_fn != NULL)
 		log_sink_fn(log_sink_ctx, level, text);
 	else if (level == MSG_NOTICE || level == MSG_INFO)

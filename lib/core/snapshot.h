@@ -29,6 +29,7 @@ enum snapshot_section {
 	SNAPSHOT_STRIKES = 4,
 	SNAPSHOT_ALLOW = 5,
 	SNAPSHOT_PENDING = 6, /* hits on their way (hitqueue.h) */
+	SNAPSHOT_HISTORY = 7, /* lines of offences; the last section */
 };
 
 struct snapshot_writer;

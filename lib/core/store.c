@@ -13,6 +13,12 @@ store_set_sink(struct store *s, const struct store_sink *sink, void *ctx,
 }
 
 void
+store_set_history(struct store *s, const struct history *history)
+{
+	s->history = history;
+}
+
+void
 store_destroy(struct store **sp)
 {
 	if (*sp == NULL)

@@ -27,6 +27,8 @@
 
 struct store;
 struct errbuf;
+struct history;
+struct history_line;
 
 /* What scoring needs to know; owned by the configuration, replaced by
  * store_configure() on reload. */
@@ -112,6 +114,9 @@ struct store_sink {
 	void (*allowed)(void *ctx, const struct addr *, bool present);
 	/* Answers of fetch and top, before their done. */
 	void (*info)(void *ctx, uint64_t ticket, const struct score_info *);
+	/* Of fetch, too: a line that another host has told of, or this one
+	 * before a restart; in no order, and maybe known here. */
+	void (*line)(void *ctx, uint64_t ticket, const struct history_line *);
 	/* A call with a ticket is finished; text is "" or what to tell the
 	 * user. */
 	void (*done)(
@@ -167,6 +172,7 @@ struct store {
 	const struct blocklist *view;
 	uint64_t refused[STORE_TICKETS]; /* to be answered by the next poll */
 	size_t n_refused;
+	const struct history *history; /* NULL = not kept */
 };
 
 /*
@@ -176,6 +182,8 @@ struct store {
  */
 void store_set_sink(struct store *, const struct store_sink *, void *ctx,
     const struct blocklist *view);
+/* The lines of this host, for the other ones; borrowed. */
+void store_set_history(struct store *, const struct history *);
 void store_destroy(struct store **);
 /* params is borrowed until replaced. */
 void store_configure(struct store *, const struct store_params *params);
@@ -189,7 +197,7 @@ void store_unblock_all(struct store *, uint64_t ticket);
 void store_forgive(struct store *, uint64_t ticket, const struct addr *);
 void store_allow(
     struct store *, uint64_t ticket, const struct addr *, bool present);
-/* sink->info for this address (none if unknown), then done. */
+/* sink->info for this address (none if unknown), sink->line, then done. */
 void store_fetch(struct store *, uint64_t ticket, const struct addr *);
 /* sink->info for the n highest scores, highest first, then done. */
 void store_top(struct store *, uint64_t ticket, size_t n);

@@ -42,6 +42,10 @@
 	"  return b, s, k\n"                                                \
 	"end\n"
 
+#define TEXT_OF(x) TEXT_OF_(x)
+#define TEXT_OF_(x) #x
+#define LINES_MAX TEXT_OF(RSCRIPT_LINES_MAX)
+
 /* XADD with a bound; another type under that name is let be. */
 #define LUA_EVENT                                                             \
 	"local function event(...)\n"                                         \
@@ -265,6 +269,43 @@ static const char fetch[] =
     "if h.err then h = {} end\n"
     "return {tonumber(s) or 0, h}\n";
 
+static const char tell[] =
+    "local P = ARGV[1]\n" LUA_EVENT
+    "local e = {'what', 'lines', 'addr', ARGV[2], 'host', ARGV[3]}\n"
+    "for i = 4, #ARGV do\n"
+    "  e[#e + 1] = 'line'\n"
+    "  e[#e + 1] = ARGV[i]\n"
+    "end\n"
+    "event(unpack(e))\n"
+    "return 1\n";
+
+/* The next stretch of the stream, newest first. Where XREVRANGE is not
+ * permitted, nothing is known. */
+static const char lines[] =
+    "local n, out = tonumber(ARGV[4]), {''}\n"
+    "local r = redis.pcall('XREVRANGE', ARGV[1] .. 'events', ARGV[3], '-',\n"
+    "  'COUNT', ARGV[4])\n"
+    "if r.err then return out end\n"
+    "for _, entry in ipairs(r) do\n"
+    "  local e = entry[2]\n"
+    "  if e[2] == 'lines' and e[4] == ARGV[2] then\n"
+    "    for i = 8, #e, 2 do\n"
+    "      if #out > 2 * " LINES_MAX " then return out end\n"
+    "      out[#out + 1] = e[6]\n"
+    "      out[#out + 1] = e[i]\n"
+    "    end\n"
+    "  end\n"
+    "end\n"
+    "if #r == n and n > 0 then\n"
+    "  local ms, seq = string.match(r[n][1], '^(%d+)-(%d+)$')\n"
+    "  if seq == '0' then\n"
+    "    out[1] = string.format('%d', tonumber(ms) - 1)\n"
+    "  else\n"
+    "    out[1] = ms .. '-' .. string.format('%d', tonumber(seq) - 1)\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
+
 static const char top[] =
     "local P, least = ARGV[1], tonumber(ARGV[5])\n"
     "local r = redis.call('SCAN', ARGV[3], 'MATCH', ARGV[2], 'COUNT',\n"
@@ -295,6 +336,8 @@ rscript_text(enum rscript which)
 		[RSCRIPT_LIFT_ALL] = lift_all,
 		[RSCRIPT_ALLOW] = allow,
 		[RSCRIPT_FETCH] = fetch,
+		[RSCRIPT_TELL] = tell,
+		[RSCRIPT_LINES] = lines,
 		[RSCRIPT_TOP] = top,
 	};
 

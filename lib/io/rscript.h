@@ -24,11 +24,16 @@
  *  LIFT_ALL    A: P PAT cursor count host  R: [cursor, addr*]
  *  ALLOW   A: P addr present(0|1) host   R: 1 = it changed
  *  FETCH   A: P addr                     R: [strikes, [field, value]*]
+ *  TELL    A: P addr host line*          R: 1
+ *  LINES   A: P addr from count          R: [from|"", (host, line)*] of at most
+ *             LINES_MAX lines, and where to go on
  *  TOP     A: P PAT cursor count least   R: [cursor, (addr, strikes, [field,
  *             value]*)*] of the scores >= least
  */
 #ifndef MXW_RSCRIPT_H
 #define MXW_RSCRIPT_H
+
+#define RSCRIPT_LINES_MAX 20
 
 enum rscript {
 	RSCRIPT_HITS,
@@ -40,6 +45,8 @@ enum rscript {
 	RSCRIPT_LIFT_ALL,
 	RSCRIPT_ALLOW,
 	RSCRIPT_FETCH,
+	RSCRIPT_TELL,
+	RSCRIPT_LINES,
 	RSCRIPT_TOP,
 	RSCRIPT_COUNT,
 };

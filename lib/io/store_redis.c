@@ -20,6 +20,7 @@
 #define RECALL 10.0	 /* seconds of acknowledged hits that are sent again */
 #define PAUSE_MIN 0.1	 /* seconds until Redis is asked again that refused */
 #define PAUSE_MAX 2.0
+#define TELL_RATE "200/s" /* what a flood does not need */
 
 static struct store_redis *
 redis_of(struct store *s)
@@ -246,6 +247,7 @@ take_decision(struct store_redis *sr, const struct hit *h, char flag,
 		sr->store.sink->blocked(sr->store.sink_ctx, &b,
 		    flag == 'b' ? STORE_DECIDED : STORE_RAISED);
 	rview_mark(sr->view, &b.addr);
+	store_redis_tell(sr, &b.addr);
 }
 
 static void
@@ -357,6 +359,9 @@ view_set(void *ctx, const struct block *b, bool found)
 
 	sr->store.sink->blocked(
 	    sr->store.sink_ctx, b, found ? STORE_LOADED : STORE_SHARED);
+	/* What this host has decided it tells when it is confirmed. */
+	if (!found && b->by != sr->params->host)
+		store_redis_tell(sr, &b->addr);
 }
 
 /* Somebody has lifted it: the next offence must not block by the old count. */
@@ -563,6 +568,7 @@ store_redis_create(struct loop *loop, const struct store_redis_options *options)
 	sr->prefix = x_strdup(options->link.prefix);
 	sr->calls_end = &sr->calls;
 	sr->replaying = true;
+	rate_parse(TELL_RATE, &sr->telling);
 	sr->sentinel = options->link.uri.kind == STOREURI_SENTINEL;
 	sr->local =
 	    store_embedded_create(options->params, options->max_addresses);

@@ -18,6 +18,8 @@
 
 #define CHUNK 500 /* keys looked at in a call */
 #define TOP_MAX 1000
+#define LINES_CHUNK 1000 /* events looked at in a call, */
+#define LINES_CALLS 20	 /* and calls: more than the stream has */
 
 enum kind {
 	CALL_BLOCK,
@@ -26,6 +28,7 @@ enum kind {
 	CALL_FORGIVE,
 	CALL_ALLOW,
 	CALL_FETCH,
+	CALL_LINES, /* what becomes of it then */
 	CALL_TOP
 };
 
@@ -37,9 +40,11 @@ struct call {
 	bool present;	    /* CALL_ALLOW */
 	bool lost;	    /* the link is gone: to be done here */
 	bool local;	    /* with the local store now */
-	char cursor[24];
-	size_t changed; /* CALL_UNBLOCK_ALL */
-	size_t n, max;	/* CALL_TOP */
+	char cursor[48];
+	enum store_result found; /* CALL_LINES */
+	unsigned calls;		 /* the same */
+	size_t changed;		 /* CALL_UNBLOCK_ALL */
+	size_t n, max;		 /* CALL_TOP */
 	struct score_info *top;
 	struct call *next;
 };
@@ -129,6 +134,7 @@ call_local(struct call *c)
 		store_allow(local, ticket, a, c->present);
 		return;
 	case CALL_FETCH:
+	case CALL_LINES:
 		store_fetch(local, ticket, a);
 		return;
 	case CALL_TOP:
@@ -179,7 +185,8 @@ local_done(
 	struct call *c = (struct call *)(uintptr_t)ticket;
 
 	(void)ctx;
-	if (c->kind == CALL_FETCH || c->kind == CALL_TOP)
+	if (c->kind == CALL_FETCH || c->kind == CALL_LINES ||
+	    c->kind == CALL_TOP)
 		call_done(c, result, text);
 	else if (result == STORE_UNAVAILABLE)
 		call_done(c, result, text);
@@ -288,10 +295,26 @@ reply_fetch(struct call *c, const struct redisReply *r)
 		return false;
 	if (rinfo_parse(r->element[0], r->element[1], &c->block.addr, &info)) {
 		sink->info(c->sr->store.sink_ctx, c->ticket, &info);
-		call_done(c, STORE_OK, "");
+		c->found = STORE_OK;
 	} else {
-		call_done(c, STORE_NOT_FOUND, "");
+		c->found = STORE_NOT_FOUND;
 	}
+	c->kind = CALL_LINES;
+	snprintf(c->cursor, sizeof(c->cursor), "+");
+	call_send(c);
+	return true;
+}
+
+static bool
+reply_lines(struct call *c, const struct redisReply *r)
+{
+	if (!store_redis_take_lines(
+		c->sr, c->ticket, r, c->cursor, sizeof(c->cursor)))
+		return false;
+	if (c->cursor[0] != '\0' && ++c->calls < LINES_CALLS)
+		call_send(c);
+	else
+		call_done(c, c->found, "");
 	return true;
 }
 
@@ -357,6 +380,7 @@ on_reply(void *ctx, const struct redisReply *r)
 		[CALL_FORGIVE] = reply_lift,
 		[CALL_ALLOW] = reply_allow,
 		[CALL_FETCH] = reply_fetch,
+		[CALL_LINES] = reply_lines,
 		[CALL_TOP] = reply_top,
 	};
 	struct call *c = ctx;
@@ -430,6 +454,18 @@ put_top(struct call *c)
 }
 
 static void
+put_lines(struct call *c, const char *addr)
+{
+	struct resp *r = rlink_call(c->sr->link, RSCRIPT_LINES, 4);
+
+	resp_arg_str(r, c->sr->prefix);
+	resp_arg_str(r, addr);
+	resp_arg_str(r, c->cursor);
+	resp_arg_u64(r, LINES_CHUNK);
+	resp_end(r, on_reply, c);
+}
+
+static void
 put_simple(struct call *c, enum rscript which, const char *addr,
     const char *flag, const char *host)
 {
@@ -474,6 +510,9 @@ call_send(struct call *c)
 		return;
 	case CALL_FETCH:
 		put_simple(c, RSCRIPT_FETCH, addr, NULL, NULL);
+		return;
+	case CALL_LINES:
+		put_lines(c, addr);
 		return;
 	case CALL_TOP:
 		put_top(c);

@@ -8,6 +8,7 @@
 
 #include "lib/core/hitqueue.h"
 #include "lib/core/log.h"
+#include "lib/core/rate.h"
 #include "lib/io/rlink.h"
 #include "lib/io/rview.h"
 #include "lib/io/store_redis.h"
@@ -40,6 +41,7 @@ struct store_redis {
 	struct call *calls, **calls_end;
 	char error[200]; /* the last */
 	uint64_t applied, repeated, errors;
+	struct rate telling; /* of lines */
 	struct loglimit limit_error, limit_hit;
 };
 
@@ -58,6 +60,14 @@ void store_redis_calls_destroy(struct store_redis *);
 void store_redis_calls_poll(struct store_redis *);
 /* The sink of the local store. */
 extern const struct store_sink store_redis_local_sink;
+
+/* store_redis_lines.c: log lines, in the stream of events. */
+/* Tells the other hosts what this one has read about an address. */
+void store_redis_tell(struct store_redis *, const struct addr *);
+/* Hands the lines of a reply of RSCRIPT_LINES to the sink. False: it is none.
+ * from_r: where the next call goes on, "" = nowhere. */
+bool store_redis_take_lines(struct store_redis *, uint64_t ticket,
+    const struct redisReply *, char *from_r, size_t from_size);
 
 /* A reply that a call cannot use; what happens to the link for it. */
 void store_redis_trouble(struct store_redis *, const struct redisReply *);

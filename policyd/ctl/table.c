@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/core/num.h"
+#include "lib/core/utf8.h"
 #include "lib/core/xalloc.h"
 
 #define TABLE_CELL 256
@@ -69,14 +70,7 @@ table_relative(double t, double now, char buf[TABLE_TIME_LEN])
 char *
 table_clean(const char *value, char *buf, size_t size)
 {
-	size_t n = 0;
-
-	for (; *value != '\0' && n + 1 < size; value++) {
-		unsigned char c = (unsigned char)*value;
-
-		buf[n++] = c < 0x20 || c == 0x7f ? '?' : *value;
-	}
-	buf[n] = '\0';
+	utf8_clean(value, strlen(value), buf, size);
 	return buf;
 }
 
@@ -172,22 +166,70 @@ table_cell(const struct table *t, const struct record *r, const char *name,
 		table_value(f, buf);
 }
 
+/* Columns of a terminal, 0 if it is none. */
+static size_t
+table_terminal(FILE *f)
+{
+	struct winsize ws;
+
+	if (!isatty(fileno(f)))
+		return 0;
+	if (ioctl(fileno(f), TIOCGWINSZ, &ws) != 0 || ws.ws_col < 20)
+		return TABLE_WIDTH;
+	return ws.ws_col;
+}
+
+/* Bytes of the first n characters. */
+static size_t
+table_characters(const char *s, size_t n)
+{
+	size_t at = 0;
+
+	while (
+	    s[at] != '\0' && (n > 0 || ((unsigned char)s[at] & 0xc0) == 0x80))
+		n -= ((unsigned char)s[at++] & 0xc0) != 0x80;
+	return at;
+}
+
+void
+table_fold(FILE *f, const char *text, size_t first, size_t others)
+{
+	size_t width = table_terminal(f), indent = first;
+
+	do {
+		size_t len = strlen(text), cut = len;
+
+		if (width > 0)
+			cut = table_characters(text, width - indent);
+		if (cut < len) {
+			/* At the last blank, if there is a late one. */
+			const char *blank = memrchr(text, ' ', cut);
+
+			len = cut;
+			if (blank != NULL && blank >= text + cut - cut / 3)
+				len = (size_t)(blank - text);
+		}
+		fprintf(f, "%*s%.*s\n", (int)indent, "", (int)len, text);
+		text += len;
+		text += *text == ' ';
+		indent = others;
+	} while (*text != '\0');
+}
+
 struct table *
 table_create(FILE *f, const struct table_column *columns, size_t n,
     const char *sort, double now)
 {
 	struct table *t = x_calloc(1, sizeof(*t));
-	struct winsize ws;
+	size_t terminal = table_terminal(f);
 
 	t->f = f;
 	t->columns = columns;
 	t->n_columns = n;
 	t->sort = sort;
 	t->now = now;
-	t->width = TABLE_WIDTH;
-	t->cut = isatty(fileno(f)) != 0;
-	if (t->cut && ioctl(fileno(f), TIOCGWINSZ, &ws) == 0 && ws.ws_col >= 20)
-		t->width = ws.ws_col;
+	t->cut = terminal > 0;
+	t->width = t->cut ? terminal : TABLE_WIDTH;
 	return t;
 }
 

@@ -51,6 +51,10 @@ char *table_clean(const char *value, char *buf, size_t size);
 
 /* One field per line, "  name  value"; times as "2026-... (in 9m)". */
 void table_fields(FILE *, const struct record *, double now);
+/* A text that is clean, on lines that begin with so many blanks: the first one,
+ * and all others. On a terminal it is folded to its width, elsewhere it is one
+ * line. */
+void table_fold(FILE *, const char *text, size_t first, size_t others);
 /* One line: time, kind, address, then name=value. */
 void table_event(FILE *, const struct record *);
 

@@ -1,6 +1,6 @@
 /*
  * verbs_show: the verbs that ask the daemon and show what it says: status,
- * list, top, show, allow list, watch.
+ * list, top, allow list, watch.
  *
  * Records are shown as they come, also a million of them: JSON is a stream, and
  * tables keep no more than TABLE_ROWS_MAX rows.
@@ -191,69 +191,6 @@ verb_allow_list(const struct ctl *ctl)
 
 	record_begin(&req, "allow-list");
 	return listing_run(ctl, &req, "allow", COLUMNS(columns), NULL);
-}
-
-/* What the fields say, in words, and how to end it. */
-static void
-show_explain(const struct record *r)
-{
-	char addr[64], block[64], level[64], rule[64], by[64];
-	char time[NUM_DURATION_LEN];
-	double left = record_get_num(r, "until", 0) - ctl_now();
-	double score = record_get_num(r, "score", 0);
-	double strikes = record_get_num(r, "strikes", 0);
-
-	if (record_get_num(r, "blocked", 0) == 0)
-		return;
-	table_clean(record_get_str(r, "address", ""), addr, sizeof(addr));
-	table_clean(record_get_str(r, "block", ""), block, sizeof(block));
-	table_clean(record_get_str(r, "level", ""), level, sizeof(level));
-	table_clean(record_get_str(r, "rule", ""), rule, sizeof(rule));
-	table_clean(record_get_str(r, "by", ""), by, sizeof(by));
-	printf("\n%s is blocked at level %s for another %s.\n", block, level,
-	    num_format_duration(left > 0 ? floor(left) : 0, time));
-	printf("Decided by %s, because of %s", by, rule);
-	if (score > 0)
-		printf("; its score is %g now", score);
-	printf(".\n");
-	if (strikes > 1)
-		printf("Blocked %g times of late, so the block lasts longer.\n",
-		    strikes);
-	if (record_get_num(r, "allowed", 0) != 0)
-		printf("It is on the allow list: mail passes all the same.\n");
-	printf("\nTo end it:        mxwarden unblock %s\n"
-	       "and its strikes:  mxwarden forgive %s\n"
-	       "for good:         mxwarden allow add %s\n",
-	    block, addr, addr);
-}
-
-static void
-show_record(void *ctx, const struct record *r)
-{
-	const struct ctl *ctl = ctx;
-	struct json j = { .f = stdout };
-
-	if (!ctl->json) {
-		table_fields(stdout, r, ctl_now());
-		show_explain(r);
-		return;
-	}
-	json_open(&j, NULL, '{');
-	json_fields(&j, r);
-	json_close(&j, '}');
-	json_newline(&j);
-}
-
-enum ctl_status
-verb_show(const struct ctl *ctl)
-{
-	struct record_out req = { 0 };
-	struct ctl copy = *ctl;
-
-	record_begin(&req, "show");
-	record_str(&req, "address", ctl->argv[0]);
-	return request_run(
-	    ctl, &req, CLIENT_TIMEOUT, show_record, &copy, false);
 }
 
 /* Status: one object for each kind of record; of logs there may be several. */

@@ -10,6 +10,7 @@
 
 #include "lib/core/conf.h"
 #include "lib/core/engine.h"
+#include "lib/core/history.h"
 #include "lib/core/log.h"
 #include "lib/core/store_embedded.h"
 #include "lib/core/storeuri.h"
@@ -97,6 +98,15 @@ on_info(void *ctx, uint64_t ticket, const struct score_info *info)
 }
 
 static void
+on_line(void *ctx, uint64_t ticket, const struct history_line *line)
+{
+	struct app *app = ctx;
+
+	if (app->control != NULL)
+		control_event_line(app->control, ticket, line);
+}
+
+static void
 on_done(void *ctx, uint64_t ticket, enum store_result result, const char *text)
 {
 	struct app *app = ctx;
@@ -130,6 +140,7 @@ static const struct engine_events app_events = {
 	.blocked = on_blocked,
 	.unblocked = on_unblocked,
 	.info = on_info,
+	.line = on_line,
 	.done = on_done,
 	.wake = on_wake,
 	.allowed = on_allowed,
@@ -319,6 +330,7 @@ app_create(const struct app_options *options)
 	app->metrics = metrics_create();
 	app->store = app_store(app);
 	app->engine = engine_create(conf, app->store, &app_events, app);
+	engine_keep_history(app->engine, HISTORY_ADDRESSES);
 	app->policy =
 	    policysrv_create(app->loop, app->engine, conf->idle_timeout);
 	for (size_t i = 0; i < APP_N_SIGNALS; i++) {

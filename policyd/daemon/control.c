@@ -231,6 +231,16 @@ control_event_info(
 }
 
 void
+control_event_line(
+    struct control *s, uint64_t ticket, const struct history_line *line)
+{
+	struct control_client *c = control_find(s, ticket);
+
+	if (c != NULL)
+		control_show_line(c, line);
+}
+
+void
 control_event_done(struct control *s, uint64_t ticket, enum store_result result,
     const char *text)
 {
@@ -376,6 +386,7 @@ control_closed(void *ctx, struct conn *conn, const char *reason)
 		;
 	*p = c->next;
 	s->n_clients--;
+	free(c->lines);
 	free(c);
 }
 

@@ -76,6 +76,8 @@ void control_event_unblocked(
 /* Tickets that are not ours, or whose client has gone, are ignored. */
 void control_event_info(
     struct control *, uint64_t ticket, const struct score_info *);
+void control_event_line(
+    struct control *, uint64_t ticket, const struct history_line *);
 void control_event_done(
     struct control *, uint64_t ticket, enum store_result, const char *text);
 

@@ -28,6 +28,7 @@
 #define CONTROL_TOP_DEFAULT 20
 
 struct conn;
+struct history_line;
 struct loop_timer;
 
 enum control_state {
@@ -74,6 +75,8 @@ struct control_client {
 	struct addr scope;
 	struct score_info info;
 	bool has_info;
+	struct history_line *lines; /* of the store, for `show` */
+	size_t n_lines;
 	bool all;	/* unblock */
 	char text[256]; /* what `ok` will say */
 	/* listing */
@@ -104,6 +107,7 @@ struct control_verb {
 /* control_verbs.c */
 const struct control_verb *control_verb_find(const char *name);
 void control_put_block(struct record_out *, const struct block *);
+void control_put_rules(struct record_out *, const struct score_info *);
 /* The argument `address` into c->addr and c->scope; answers if it is none. */
 bool control_get_addr(struct control_client *, const struct record *);
 /* The active block of exactly this address or prefix. */
@@ -115,6 +119,12 @@ bool control_match_block(
 /* The last record, where the store's answer is all there is to say. */
 void control_finish(
     struct control_client *, enum store_result, const char *text);
+
+/* control_show.c */
+void control_show(struct control_client *, const struct record *);
+void control_show_line(struct control_client *, const struct history_line *);
+void control_show_finish(
+    struct control_client *, enum store_result, const char *);
 
 /* control_change.c */
 void control_block(struct control_client *, const struct record *);

@@ -28,7 +28,7 @@ control_put_block(struct record_out *o, const struct block *b)
 	record_num(o, "strikes", b->strikes);
 }
 
-static void
+void
 control_put_rules(struct record_out *o, const struct score_info *info)
 {
 	record_object(o, "rules");
@@ -177,78 +177,6 @@ control_finish(
 		    said != NULL ? said : "the store is not available");
 		return;
 	}
-}
-
-static void
-control_show(struct control_client *c, const struct record *req)
-{
-	if (control_get_addr(c, req))
-		engine_fetch(c->server->engine, control_pend(c), &c->scope);
-}
-
-static void
-control_show_block(struct record_out *o, const struct block *b)
-{
-	char text[ADDR_STRLEN];
-
-	if (b == NULL) {
-		record_null(o, "rule");
-		record_null(o, "since");
-		record_null(o, "until");
-		record_null(o, "by");
-		record_null(o, "block");
-		return;
-	}
-	record_str(o, "rule", name_text(b->rule));
-	record_time(o, "since", b->since);
-	record_time(o, "until", b->until);
-	record_str(o, "by", name_text(b->by));
-	record_str(o, "block", addr_format(&b->addr, text));
-}
-
-static void
-control_show_score(struct record_out *o, const struct control_client *c)
-{
-	static const char *const names[] = { "score", "first", "last", "hits",
-		"strikes" };
-
-	if (!c->has_info) {
-		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-			record_null(o, names[i]);
-		record_object(o, "rules");
-		return;
-	}
-	record_num(o, "score", c->info.score.score);
-	record_time(o, "first", c->info.score.first);
-	record_time(o, "last", c->info.score.last);
-	record_num(o, "hits", c->info.hits);
-	record_num(o, "strikes", c->info.strikes);
-	control_put_rules(o, &c->info);
-}
-
-static void
-control_show_finish(
-    struct control_client *c, enum store_result result, const char *said)
-{
-	const struct control *s = c->server;
-	char text[ADDR_STRLEN];
-	struct record_out *o;
-	struct block b;
-	bool blocked = control_match_block(s, &c->addr, &b);
-
-	o = control_put(c, "show");
-	record_str(o, "address", addr_format(&c->addr, text));
-	record_str(o, "scope", addr_format(&c->scope, text));
-	record_bool(o, "blocked", blocked);
-	record_bool(o, "allowed", engine_is_allowed(s->engine, &c->addr));
-	record_str(o, "level", blocked ? name_text(b.level) : NULL);
-	control_show_score(o, c);
-	control_show_block(o, blocked ? &b : NULL);
-	control_put_end(c);
-	if (result == STORE_UNAVAILABLE)
-		control_finish(c, result, said);
-	else
-		control_answer(c, blocked ? "ok" : "no", "%s", "");
 }
 
 static void

@@ -130,6 +130,7 @@ state_write(struct state *st, struct errbuf *err)
 		return -1;
 	engine_save_sources(st->engine, w);
 	store_save(st->store, w);
+	engine_save_history(st->engine, w);
 	return snapshot_writer_commit(&w, err);
 }
 
@@ -232,6 +233,8 @@ state_read(struct state *st, struct snapshot_reader *r)
 	while ((section = snapshot_next_section(r)) != SNAPSHOT_END) {
 		if (section == SNAPSHOT_SOURCES)
 			engine_load_sources(st->engine, r);
+		else if (section == SNAPSHOT_HISTORY)
+			engine_load_history(st->engine, r);
 		else if (!store_load(st->store, r, section))
 			break;
 	}

@@ -94,6 +94,62 @@ test_permissions(void)
 	fire(LOOP_WORK);
 }
 
+static int
+count(const struct conn *c, const char *text)
+{
+	int n = 0;
+
+	for (const char *p = c->out; (p = strstr(p, text)) != NULL; p++)
+		n++;
+	return n;
+}
+
+/* Lines of this host and of the store: in order, each once, the last ten. */
+static void
+test_lines(void)
+{
+	struct history_line line = { .t = 900.5, .weight = 2 };
+	struct addr a = addr("198.51.100.1");
+	struct conn *c;
+
+	line.rule = name_intern_str("r");
+	line.host = name_intern_str("mx1");
+	line.log = name_intern_str("/log");
+	history_set_text(&line, "smtpd[1]: \x1b[2J", 14);
+	history = history_create(4);
+	history_add(history, &a, &line, false);
+	c = request("show\taddress=s198.51.100.1\n");
+	control_event_line(control, last.ticket, &line);
+	line.host = name_intern_str("mx2");
+	line.t = 800;
+	control_event_line(control, last.ticket, &line);
+	line.t = 1000;
+	for (int i = 0; i < 3; i++)
+		control_event_line(control, last.ticket, &line);
+	control_event_line(control, last.ticket + 1, &line);
+	control_event_done(control, last.ticket, STORE_OK, "");
+	ok(said(c,
+	       "\nline\ttime=t800\thost=smx2\tlog=s/log\trule=sr\t"
+	       "weight=n2\ttext=ssmtpd[1]: ?[2J\n"
+	       "line\ttime=t900.5\thost=smx1\tlog=s/log\trule=sr\tweight=n2\t"
+	       "text=ssmtpd[1]: ?[2J\nline\ttime=t1000\thost=smx2\t"),
+	    "lines in order");
+	is_int(count(c, "\nline\t"), 3, "each once");
+	answers(c, "\nno\t", "and the end");
+
+	c = request("show\taddress=s198.51.100.1\n");
+	for (int i = 0; i < 100; i++) {
+		line.t = 1000 - i;
+		control_event_line(control, last.ticket, &line);
+	}
+	control_event_done(control, last.ticket, STORE_OK, "");
+	is_int(count(c, "\nline\t"), 10, "the last ones of many");
+	ok(said(c, "\nline\ttime=t991\t") && said(c, "\nline\ttime=t1000\t"),
+	    "ten");
+	answers(c, "\nno\t", "and the end");
+	history_destroy(&history);
+}
+
 static void
 test_pending(void)
 {
@@ -318,6 +374,7 @@ main(void)
 	test_requests();
 	test_permissions();
 	test_pending();
+	test_lines();
 	test_changes();
 	test_firewall();
 	return play_end();

@@ -87,8 +87,11 @@ sink_done(void *ctx, uint64_t ticket, enum store_result r, const char *text)
 		answered[ticket]++;
 }
 
-static const struct store_sink sink = { sink_blocked, sink_unblocked,
-	sink_allowed, sink_info, sink_done };
+static const struct store_sink sink = { .blocked = sink_blocked,
+	.unblocked = sink_unblocked,
+	.allowed = sink_allowed,
+	.info = sink_info,
+	.done = sink_done };
 
 /* --- The server
  * --------------------------------------------------------------- */
