@@ -220,14 +220,16 @@ status {
 # Capabilities, bounding set included; user; no way up.
 sub
 check_process {
-	my ($pid, $what, $user, $caps) = @_;
+	my ($pid, $what, $user, $caps, $bound) = @_;
 	my $s = status($pid);
-	my $mask = 0;
+	my ($mask, $bounding) = (0, 0);
 
 	$mask |= 1 << $_ for @$caps;
+	$bounding |= 1 << $_ for @{$bound // $caps};
 	is($s->{Uid}, join("\t", ($user) x 4), "$what: uids");
 	is($s->{Gid}, join("\t", ($user ? $gid : 0) x 4), "$what: gids");
-	is(hex $s->{$_}, $mask, "$what: $_") for qw(CapEff CapPrm CapBnd);
+	is(hex $s->{$_}, $mask, "$what: $_") for qw(CapEff CapPrm);
+	is(hex $s->{CapBnd}, $bounding, "$what: CapBnd");
 	is($s->{NoNewPrivs}, 1, "$what: no new privileges");
 	is($s->{Seccomp}, 2, "$what: seccomp filter");
 	return $s;
@@ -533,6 +535,91 @@ $d->write_conf({ %conf, helper => '/bin/true' });
 fails('a helper that ends', qr{/bin/true: it ended at once});
 $d->write_conf({ %conf, user => 'no-such-user' });
 fails('no such user', qr/no user 'no-such-user'/);
+
+# --- Started as its user, with ambient capabilities ---------------------------
+
+# As a service manager does it: User=, AmbientCapabilities=.
+sub
+as_user {
+	my (@caps) = @_;
+	my $list = join ',', '-all', map { "+$_" } @caps;
+
+	return ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups',
+	    '--no-new-privs', "--inh-caps=$list", "--ambient-caps=$list",
+	    "--bounding-set=$list", '--');
+}
+
+my @both = ($DAC_READ_SEARCH, $NET_ADMIN);
+my $own = "$dir/own";
+mkdir $own or die;
+chown $uid, $gid, $own;
+fresh();
+my $u = MxwardenTest::Daemon->new(start => 0, log => $maillog,
+	wrap => [as_user(qw(dac_read_search net_admin))]);
+$u->{control} = "$own/control.sock";
+my %own = (%conf, listen => ['inet:127.0.0.1:' . $u->port],
+	control => $u->control, state_dir => "$own/state",
+	level => [[reject => { threshold => 4, duration => '1h', action =>
+		'REJECT 5.7.1 Abuse from {address}', firewall => 'true' }]]);
+delete @own{qw(listen_owner listen_mode)};
+$u->write_conf({ %own });
+$u->start;
+$net->wait_ready($u, 0);
+check_process($u->pid, 'as its user: mxwardend', $uid, [], \@both);
+$s = status($u->pid);
+is(hex $s->{$_}, 0, "as its user: mxwardend: $_") for qw(CapInh CapAmb);
+%role = ();
+for my $kid ($net->children($u->pid)) {
+	my ($role) = (slurp("/proc/$kid->{pid}/cmdline") // '') =~
+	    /\0(logs|firewall)\0/ or next;
+	$role{$role} = $kid->{pid};
+}
+is(join(' ', sort keys %role), 'firewall logs', 'as its user: two helpers');
+$s = check_process($role{logs}, 'as its user: logs', $uid, [$DAC_READ_SEARCH],
+	\@both);
+is(hex $s->{CapAmb}, 0, 'as its user: logs: nothing to pass on');
+$s = check_process($role{firewall}, 'as its user: firewall', $uid, [$NET_ADMIN],
+	\@both);
+is(hex $s->{CapAmb}, 1 << $NET_ADMIN, 'as its user: firewall: for nft alone');
+if (!$sanitized) {
+	is((stat "/proc/$role{$_}/mem")[4], 0, "as its user: $_: not to be traced")
+	    for sort keys %role;
+}
+append($maillog, line('203.0.113.31') x 3);
+wait_for { $u->blocked('203.0.113.31') } 20, 'a log of mode 0600 to be read';
+rotate(('203.0.113.32') x 3);
+wait_for { $u->blocked('203.0.113.32') } 20, 'the next one';
+pass('as its user: a log of mode 0600 is followed over a rotation');
+ok(try_for(sub { ruleset() =~ /203\.0\.113\.32/ }, 20),
+	'as its user: dropped in the kernel');
+$u->stop;
+
+# Without the capabilities, and where they are not enough.
+sub
+fails_as_user {
+	my ($what, $re, $caps, %over) = @_;
+
+	$u->write_conf({ %own, %over });
+	my ($status, undef, $err) = run_cmd({ timeout => 30 },
+		as_user(@$caps), MxwardenTest::program('mxwardend'), '-f', '-c',
+		$u->conf_file);
+
+	is($status, 2, "$what: it does not start");
+	like($err, $re, "$what: and says why");
+	return;
+}
+fails_as_user('no CAP_NET_ADMIN', qr/or with the ambient capability/,
+	['dac_read_search']);
+fails_as_user('commands as its user', qr/needs a start as root/,
+	[qw(dac_read_search net_admin)], firewall => { backend => 'command',
+	add => ['true', '{address}'], delete => ['true', '{address}'] });
+$u->write_conf({ %own });
+chmod 0666, $u->conf_file;
+my ($loose, undef, $said) = run_cmd({ timeout => 30 },
+	as_user(qw(dac_read_search net_admin)),
+	MxwardenTest::program('mxwardend'), '-f', '-c', $u->conf_file);
+is($loose, 2, 'as its user: a configuration that others can write: no start');
+like($said, qr/must belong to root/, '... and it says why');
 
 close $in;
 waitpid $pid, 0;

@@ -5,6 +5,7 @@
  * before the logs, which go on where it says.
  */
 #include <libgen.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -171,7 +172,8 @@ open_http(struct app *app)
 		log_error("no metrics: %s", err.text);
 }
 
-/* What needs root is started while we are, and then it is given up. */
+/* What needs root, or a capability, is started while we have it, and then it
+ * is given up. */
 static int
 separate_privileges(struct app *app, struct errbuf *err)
 {
@@ -181,7 +183,9 @@ separate_privileges(struct app *app, struct errbuf *err)
 	    conf, app_uses_stderr(app), err);
 	if (app->firewall == NULL && err->text[0] != '\0')
 		return -1;
-	if (geteuid() == 0 && conf->user[0] != '\0' && conf->n_logs > 0 &&
+	/* Root that stays root opens them itself. */
+	if (identity_may_pass(CAP_DAC_READ_SEARCH) && conf->n_logs > 0 &&
+	    (geteuid() != 0 || conf->user[0] != '\0') &&
 	    logs_start_helper(app->logs, conf, app_uses_stderr(app), err) != 0)
 		return -1;
 	if (identity_become(conf->user, err) != 0)

@@ -4,6 +4,7 @@
  */
 #include "policyd/daemon/firewall.h"
 
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "lib/io/loop.h"
 #include "lib/io/privclient.h"
 #include "policyd/daemon/firewall_int.h"
+#include "policyd/daemon/identity.h"
 
 #define FLUSH_DELAY 0.01 /* seconds that changes wait for company */
 #define STORE_LOOK 0.25	 /* seconds between looks at the store */
@@ -107,10 +109,10 @@ firewall_create(struct loop *loop, struct engine *engine, struct store *store,
 	err->text[0] = '\0';
 	if (conf->firewall.backend == CONF_FIREWALL_NONE)
 		return NULL;
-	if (geteuid() != 0) {
+	if (!identity_may_pass(CAP_NET_ADMIN)) {
 		errbuf_set(err,
 		    "option 'backend': a firewall needs a start as "
-		    "root");
+		    "root, or with the ambient capability CAP_NET_ADMIN");
 		return NULL;
 	}
 	fw = x_calloc(1, sizeof(*fw));

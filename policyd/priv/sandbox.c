@@ -88,9 +88,21 @@ sandbox_enter(
 				  : BIT(CAP_NET_ADMIN);
 	bool changed = !root && conf->user[0] != '\0';
 
-	if (bound_capabilities(keep, err) != 0 ||
-	    (changed ? become(conf->user, err) : become_root_only(err)) != 0 ||
-	    set_capabilities(keep, err) != 0)
+	if (geteuid() == 0) {
+		if (bound_capabilities(keep, err) != 0 ||
+		    (changed ? become(conf->user, err)
+			     : become_root_only(err)) != 0)
+			return -1;
+	} else if (root) {
+		return errbuf_set(
+		    err, "option 'backend': this one needs a start as root");
+	} else {
+		/* The bounding set cannot be made smaller without root, but
+		 * then nothing more is had from it either: no_new_privs. */
+		changed = true;
+		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	}
+	if (set_capabilities(keep, err) != 0)
 		return -1;
 	for (unsigned cap = 0; changed && programs && cap < 64; cap++)
 		if ((keep & BIT(cap)) != 0 &&

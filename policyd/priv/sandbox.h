@@ -11,6 +11,10 @@
  * iptables wants its lock file, which is root's, and a raw socket to find
  * sets; commands are other people's. Where `user` is not set nobody changes
  * the user, but capabilities are given up all the same.
+ *
+ * A daemon that was started as its user, with ambient capabilities, passes them
+ * on: the user and his groups stay, of the capabilities those of the role. What
+ * needs root does not run then.
  */
 #ifndef MXW_SANDBOX_H
 #define MXW_SANDBOX_H
