@@ -610,7 +610,7 @@ fails_as_user {
 }
 fails_as_user('no CAP_NET_ADMIN', qr/or with the ambient capability/,
 	['dac_read_search']);
-fails_as_user('commands as its user', qr/needs a start as root/,
+fails_as_user('commands as its user', qr/"command" needs a start as root/,
 	[qw(dac_read_search net_admin)], firewall => { backend => 'command',
 	add => ['true', '{address}'], delete => ['true', '{address}'] });
 $u->write_conf({ %own });

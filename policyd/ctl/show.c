@@ -73,7 +73,7 @@ show_line(struct show *s, const struct record *r)
 {
 	char text[SHOW_TEXT], rule[SHOW_TEXT], host[SHOW_TEXT], log[SHOW_TEXT];
 	char when[NUM_TIME_LEN], rel[TABLE_TIME_LEN], weight[NUM_SCORE_LEN];
-	double t = record_get_num(r, "time", 0);
+	double t = floor(record_get_num(r, "time", 0));
 	char *head;
 
 	if (s->n_lines++ == 0)

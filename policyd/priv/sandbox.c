@@ -94,8 +94,12 @@ sandbox_enter(
 			     : become_root_only(err)) != 0)
 			return -1;
 	} else if (root) {
-		return errbuf_set(
-		    err, "option 'backend': this one needs a start as root");
+		return errbuf_set(err,
+		    "option 'backend': \"%s\" needs a start as root "
+		    "(systemd: root.conf)",
+		    conf->firewall.backend == CONF_FIREWALL_IPTABLES
+			? "iptables"
+			: "command");
 	} else {
 		/* The bounding set cannot be made smaller without root, but
 		 * then nothing more is had from it either: no_new_privs. */
