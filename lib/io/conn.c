@@ -275,6 +275,20 @@ conn_grow(struct conn *c)
 	return true;
 }
 
+/* How much of so many bytes may be read now. */
+static size_t
+server_share(struct conn_server *s, size_t size)
+{
+	const double turn = loop_now(s->loop);
+
+	if (turn != s->turn) {
+		s->turn = turn;
+		s->turn_bytes = 0;
+	}
+	return s->turn_bytes < CONN_TURN || size < CONN_SHARE ? size
+							      : CONN_SHARE;
+}
+
 void
 conn_read(struct conn *c)
 {
@@ -292,8 +306,9 @@ conn_read(struct conn *c)
 		buf = c->in;
 		size = c->in_cap;
 	}
-	n = recv(c->fd, buf + c->in_len, size - c->in_len, 0);
+	n = recv(c->fd, buf + c->in_len, server_share(s, size - c->in_len), 0);
 	if (n > 0) {
+		s->turn_bytes += (size_t)n;
 		conn_turn(c, buf, c->in_len + (size_t)n);
 		return;
 	}

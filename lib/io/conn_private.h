@@ -16,6 +16,16 @@
 
 #define CONN_BUFFER 65536 /* shared: one read, and the answers to it */
 
+/*
+ * Bytes. Each turn of the loop reads from all connections that have something,
+ * and nothing else happens until it is over. When the connections together have
+ * had so much in a turn, the others get only a share, of which nobody but those
+ * who send many requests at once will notice: no number of them can make a turn
+ * long.
+ */
+#define CONN_TURN (4 * CONN_BUFFER)
+#define CONN_SHARE 2048
+
 enum conn_state {
 	CONN_OPEN,    /* reading */
 	CONN_ENDED,   /* the peer has half-closed; the rest is answered */
@@ -71,6 +81,8 @@ struct conn_server {
 	struct loop_timer *sweep_timer;
 	struct loop_timer *resume_timer;
 	double sweep_every; /* 0 = no timeouts */
+	double turn;	    /* loop_now() of the last read; it has ticks */
+	size_t turn_bytes;  /* read since then */
 	bool paused;	    /* not accepting: out of descriptors */
 	bool draining;
 	bool drain_later; /* asked for inside a callback */

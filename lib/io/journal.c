@@ -10,7 +10,6 @@
 #include "lib/io/journal.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +32,7 @@ struct journal {
 	char **matches, **identifiers;
 	bool beginning;
 	sd_journal *sd; /* NULL: missing */
-	struct event *ev;
+	struct loop_watch *readable;
 	struct loop_timer *more, *poll;
 	struct logpos pos;
 	bool current;
@@ -70,9 +69,7 @@ strings_free(char **list)
 static void
 journal_close(struct journal *j)
 {
-	if (j->ev != NULL)
-		event_free(j->ev);
-	j->ev = NULL;
+	loop_watch_destroy(&j->readable);
 	if (j->sd != NULL)
 		sd_journal_close(j->sd);
 	j->sd = NULL;
@@ -147,12 +144,10 @@ journal_seek(struct journal *j)
 }
 
 static void
-journal_ready(evutil_socket_t fd, short what, void *arg)
+journal_ready(void *arg)
 {
 	struct journal *j = arg;
 
-	(void)fd;
-	(void)what;
 	if (sd_journal_process(j->sd) >= 0 && !loop_timer_pending(j->more))
 		loop_timer_set(j->more, 0);
 }
@@ -190,14 +185,13 @@ journal_open(struct journal *j)
 		journal_close(j);
 		return false;
 	}
-	j->ev = event_new(
-	    loop_base(j->loop), fd, EV_READ | EV_PERSIST, journal_ready, j);
-	if (j->ev == NULL) {
+	j->readable =
+	    loop_watch_create(j->loop, fd, LOOP_READ, journal_ready, j);
+	if (j->readable == NULL) {
 		journal_close(j);
 		return false;
 	}
-	event_priority_set(j->ev, LOOP_WORK);
-	event_add(j->ev, NULL);
+	loop_watch_set(j->readable);
 	if (j->said != 0)
 		log_notice("journal: read again");
 	j->said = 0;

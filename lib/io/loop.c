@@ -10,6 +10,7 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "lib/core/log.h"
 #include "lib/core/xalloc.h"
 
 struct loop {
@@ -19,6 +20,16 @@ struct loop {
 struct loop_timer {
 	struct event *ev;
 	struct event *late; /* for work: the same, later, among the answers */
+	loop_timer_fn *fn;
+	void *ctx;
+};
+
+/* The event only notes that the descriptor is ready; the timer does the work,
+ * and has its turn for certain. */
+struct loop_watch {
+	struct event *ev;
+	struct loop_timer *run;
+	enum loop_want want;
 	loop_timer_fn *fn;
 	void *ctx;
 };
@@ -105,12 +116,14 @@ loop_timer_fire(evutil_socket_t fd, short what, void *arg)
 	t->fn(t->ctx);
 }
 
-struct loop_timer *
-loop_timer_create(struct loop *loop, enum loop_priority priority,
-    loop_timer_fn *fn, void *ctx)
+static struct loop_timer *
+timer_make(struct loop *loop, enum loop_priority priority, loop_timer_fn *fn,
+    void *ctx)
 {
-	struct loop_timer *t = x_calloc(1, sizeof(*t));
+	struct loop_timer *t = calloc(1, sizeof(*t));
 
+	if (t == NULL)
+		return NULL;
 	t->fn = fn;
 	t->ctx = ctx;
 	t->ev = event_new(loop->base, -1, 0, loop_timer_fire, t);
@@ -123,6 +136,17 @@ loop_timer_create(struct loop *loop, enum loop_priority priority,
 	}
 	if (t->ev == NULL || (priority != LOOP_ANSWERS && t->late == NULL))
 		loop_timer_destroy(&t);
+	return t;
+}
+
+struct loop_timer *
+loop_timer_create(struct loop *loop, enum loop_priority priority,
+    loop_timer_fn *fn, void *ctx)
+{
+	struct loop_timer *t = timer_make(loop, priority, fn, ctx);
+
+	if (t == NULL)
+		log_fatal("out of memory");
 	return t;
 }
 
@@ -172,4 +196,71 @@ bool
 loop_timer_pending(const struct loop_timer *t)
 {
 	return event_pending(t->ev, EV_TIMEOUT, NULL) != 0;
+}
+
+static void
+watch_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_watch *w = arg;
+
+	(void)fd;
+	(void)what;
+	loop_timer_set(w->run, 0);
+}
+
+static void
+watch_run(void *ctx)
+{
+	struct loop_watch *w = ctx;
+
+	if (w->want == LOOP_READ)
+		event_add(w->ev, NULL);
+	w->fn(w->ctx);
+}
+
+struct loop_watch *
+loop_watch_create(struct loop *loop, int fd, enum loop_want want,
+    loop_timer_fn *fn, void *ctx)
+{
+	struct loop_watch *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->want = want;
+	w->fn = fn;
+	w->ctx = ctx;
+	w->run = timer_make(loop, LOOP_WORK, watch_run, w);
+	w->ev = event_new(loop->base, fd,
+	    want == LOOP_READ ? EV_READ : EV_WRITE, watch_ready, w);
+	if (w->ev != NULL)
+		event_priority_set(w->ev, LOOP_ANSWERS);
+	if (w->ev == NULL || w->run == NULL)
+		loop_watch_destroy(&w);
+	return w;
+}
+
+void
+loop_watch_destroy(struct loop_watch **wp)
+{
+	if (*wp == NULL)
+		return;
+	if ((*wp)->ev != NULL)
+		event_free((*wp)->ev);
+	loop_timer_destroy(&(*wp)->run);
+	free(*wp);
+	*wp = NULL;
+}
+
+void
+loop_watch_set(struct loop_watch *w)
+{
+	if (!loop_timer_pending(w->run))
+		event_add(w->ev, NULL);
+}
+
+void
+loop_watch_clear(struct loop_watch *w)
+{
+	event_del(w->ev);
+	loop_timer_clear(w->run);
 }

@@ -4,7 +4,6 @@
 #include "lib/io/privclient.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -32,11 +31,11 @@ struct privclient {
 	pid_t pid; /* 0: its status has been collected */
 	struct loop_timer *reap;
 	uint32_t seq, answered;
-	struct event *ev_read, *ev_write;
+	struct loop_watch *readable, *writable;
 };
 
-static void privclient_on_read(evutil_socket_t fd, short what, void *arg);
-static void privclient_on_write(evutil_socket_t fd, short what, void *arg);
+static void privclient_on_read(void *arg);
+static void privclient_on_write(void *arg);
 
 static void __attribute__((noreturn)) helper_exec(const char *program,
     const char *role, const char *config, bool foreground, int fd)
@@ -137,18 +136,16 @@ privclient_create(struct loop *loop, const char *program, const char *role,
 		return NULL;
 	}
 	fcntl(pc->fd, F_SETFL, O_NONBLOCK);
-	pc->ev_read = event_new(loop_base(loop), pc->fd, EV_READ | EV_PERSIST,
-	    privclient_on_read, pc);
-	pc->ev_write = event_new(
-	    loop_base(loop), pc->fd, EV_WRITE, privclient_on_write, pc);
-	if (pc->ev_read == NULL || pc->ev_write == NULL) {
+	pc->readable =
+	    loop_watch_create(loop, pc->fd, LOOP_READ, privclient_on_read, pc);
+	pc->writable = loop_watch_create(
+	    loop, pc->fd, LOOP_WRITE, privclient_on_write, pc);
+	if (pc->readable == NULL || pc->writable == NULL) {
 		errbuf_set(err, "out of memory");
 		privclient_destroy(&pc);
 		return NULL;
 	}
-	event_priority_set(pc->ev_read, LOOP_WORK);
-	event_priority_set(pc->ev_write, LOOP_WORK);
-	event_add(pc->ev_read, NULL);
+	loop_watch_set(pc->readable);
 	return pc;
 }
 
@@ -157,10 +154,10 @@ privclient_close(struct privclient *pc)
 {
 	if (pc->fd < 0)
 		return;
-	if (pc->ev_read != NULL)
-		event_del(pc->ev_read);
-	if (pc->ev_write != NULL)
-		event_del(pc->ev_write);
+	if (pc->readable != NULL)
+		loop_watch_clear(pc->readable);
+	if (pc->writable != NULL)
+		loop_watch_clear(pc->writable);
 	close(pc->fd);
 	pc->fd = -1;
 }
@@ -183,10 +180,8 @@ privclient_destroy(struct privclient **pcp)
 	if (pc == NULL)
 		return;
 	privclient_close(pc);
-	if (pc->ev_read != NULL)
-		event_free(pc->ev_read);
-	if (pc->ev_write != NULL)
-		event_free(pc->ev_write);
+	loop_watch_destroy(&pc->readable);
+	loop_watch_destroy(&pc->writable);
 	/* It sees the end of file at once, unless a tool is running. */
 	for (int i = 0; i < 100 && !helper_reap(pc); i++)
 		poll(NULL, 0, 10);
@@ -212,7 +207,7 @@ privclient_send(struct privclient *pc, struct privmsg_request *req)
 		return pc->seq;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
-		event_add(pc->ev_write, NULL);
+		loop_watch_set(pc->writable);
 		return 0;
 	}
 	/* The read event finds out that it has gone: not from in here. */
@@ -257,12 +252,10 @@ privclient_receive(struct privclient *pc, struct privmsg_reply *reply,
 }
 
 static void
-privclient_on_read(evutil_socket_t fd, short what, void *arg)
+privclient_on_read(void *arg)
 {
 	struct privclient *pc = arg;
 
-	(void)fd;
-	(void)what;
 	for (int i = 0; i < PRIVCLIENT_BUDGET && pc->fd >= 0; i++) {
 		struct privmsg_reply reply;
 		const char *why;
@@ -281,12 +274,10 @@ privclient_on_read(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-privclient_on_write(evutil_socket_t fd, short what, void *arg)
+privclient_on_write(void *arg)
 {
 	struct privclient *pc = arg;
 
-	(void)fd;
-	(void)what;
 	if (pc->events->writable != NULL)
 		pc->events->writable(pc->ctx);
 }
@@ -320,6 +311,6 @@ privclient_settle(struct privclient *pc, double seconds)
 		if (now >= end ||
 		    poll(&p, 1, (int)((end - now) * 1000) + 1) <= 0)
 			return;
-		privclient_on_read(pc->fd, EV_READ, pc);
+		privclient_on_read(pc);
 	}
 }

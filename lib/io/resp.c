@@ -4,7 +4,6 @@
 #include "lib/io/resp.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <hiredis.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -38,7 +37,7 @@ struct resp {
 	double timeout;
 	enum state state;
 	int fd;
-	struct event *ev_read, *ev_write;
+	struct loop_watch *readable, *writable;
 	struct loop_timer *timer;
 	redisReader *reader;
 	char *out;
@@ -81,10 +80,8 @@ reader_create(void)
 static void
 resp_free(struct resp *r)
 {
-	if (r->ev_read != NULL)
-		event_free(r->ev_read);
-	if (r->ev_write != NULL)
-		event_free(r->ev_write);
+	loop_watch_destroy(&r->readable);
+	loop_watch_destroy(&r->writable);
 	if (r->fd >= 0)
 		close(r->fd);
 	if (r->reader != NULL)
@@ -117,8 +114,8 @@ resp_die(struct resp *r, const char *why)
 	r->state = DEAD;
 	if (r->why[0] == '\0')
 		snprintf(r->why, sizeof(r->why), "%s", why);
-	event_del(r->ev_read);
-	event_del(r->ev_write);
+	loop_watch_clear(r->readable);
+	loop_watch_clear(r->writable);
 	loop_timer_clear(r->timer);
 	if (!r->destroyed)
 		r->events->closed(r->ctx, r->why);
@@ -219,7 +216,7 @@ resp_write(struct resp *r)
 	if (r->out_at == r->out_len)
 		r->out_at = r->out_len = 0;
 	else
-		event_add(r->ev_write, NULL);
+		loop_watch_set(r->writable);
 }
 
 static void
@@ -236,7 +233,7 @@ resp_connected(struct resp *r)
 	}
 	r->state = OPEN;
 	r->moved = loop_mono(r->loop);
-	event_add(r->ev_read, NULL);
+	loop_watch_set(r->readable);
 	r->events->open(r->ctx);
 }
 
@@ -255,12 +252,10 @@ resp_leave(struct resp *r)
 }
 
 static void
-resp_readable(evutil_socket_t fd, short what, void *arg)
+resp_readable(void *arg)
 {
 	struct resp *r = arg;
 
-	(void)fd;
-	(void)what;
 	resp_enter(r);
 	if (r->state == OPEN)
 		resp_read(r);
@@ -268,12 +263,10 @@ resp_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-resp_writable(evutil_socket_t fd, short what, void *arg)
+resp_writable(void *arg)
 {
 	struct resp *r = arg;
 
-	(void)fd;
-	(void)what;
 	resp_enter(r);
 	if (r->state == CONNECTING)
 		resp_connected(r);
@@ -332,23 +325,21 @@ resp_create(struct loop *loop, const struct sockaddr *sa, socklen_t len,
 		resp_free(r);
 		return NULL;
 	}
-	r->ev_read = event_new(
-	    loop_base(loop), r->fd, EV_READ | EV_PERSIST, resp_readable, r);
-	r->ev_write =
-	    event_new(loop_base(loop), r->fd, EV_WRITE, resp_writable, r);
-	if (r->ev_read == NULL || r->ev_write == NULL) {
+	r->readable =
+	    loop_watch_create(loop, r->fd, LOOP_READ, resp_readable, r);
+	r->writable =
+	    loop_watch_create(loop, r->fd, LOOP_WRITE, resp_writable, r);
+	if (r->readable == NULL || r->writable == NULL) {
 		resp_free(r);
 		return NULL;
 	}
-	event_priority_set(r->ev_read, LOOP_WORK);
-	event_priority_set(r->ev_write, LOOP_WORK);
 	if (sa->sa_family != AF_UNIX)
 		setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(r->fd, sa, len) != 0 && errno != EINPROGRESS)
 		resp_fail(r, strerror(errno));
 	else
 		loop_timer_set(r->timer, timeout);
-	event_add(r->ev_write, NULL);
+	loop_watch_set(r->writable);
 	return r;
 }
 
@@ -474,7 +465,7 @@ resp_end(struct resp *r, resp_reply *fn, void *ctx)
 	r->wants[(r->want_at + r->want_n++) % r->want_room] =
 	    (struct want){ fn, ctx };
 	if (r->state == OPEN)
-		event_add(r->ev_write, NULL);
+		loop_watch_set(r->writable);
 }
 
 static void
@@ -513,7 +504,7 @@ resp_push_command(struct resp *r, ...)
 	resp_words(r, ap);
 	va_end(ap);
 	if (r->state == OPEN)
-		event_add(r->ev_write, NULL);
+		loop_watch_set(r->writable);
 }
 
 size_t

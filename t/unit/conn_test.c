@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "lib/core/log.h"
-#include "lib/io/loop.h"
+#include "lib/io/conn_private.h"
 #include "t/unit/tap.h"
 
 #define DEADLINE 10.0
@@ -348,6 +348,46 @@ test_one_by_one(void)
 	client_send(fd, "\n7\n");
 	is_str(client_recv(sv, fd, 4), "6\n7\n", "and the rest is not lost");
 	close(fd);
+	server_stop(&sv);
+}
+
+/* However many connections send however much, a turn has an end. */
+static void
+test_share(void)
+{
+	enum { N = 200, LINES = 1000, LINE = 16 };
+	struct server *sv = server_start(0, 0);
+	const double end = mono() + DEADLINE;
+	size_t most = 0, before;
+	char text[LINES * LINE + 1];
+	int fds[N];
+
+	for (int i = 0; i < LINES; i++)
+		memcpy(text + i * LINE, "123456789012345\n", LINE);
+	text[LINES * LINE] = '\0';
+	server_listen_inet(sv);
+	for (int i = 0; i < N; i++) {
+		fds[i] = client_connect(sv);
+		UNTIL(sv, server_stats(sv).open == (size_t)i + 1);
+	}
+	for (int i = 0; i < N; i++)
+		client_send(fds[i], text);
+	while (sv->lines < N * LINES && mono() < end) {
+		before = sv->lines;
+		event_base_loop(
+		    loop_base(sv->loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		if (sv->lines - before > most)
+			most = sv->lines - before;
+	}
+	is_int(sv->lines, N * LINES, "all lines of all connections");
+	ok(most > LINES, "many in a turn (%zu)", most);
+	ok(most * LINE <= CONN_TURN + CONN_BUFFER + N * CONN_SHARE,
+	    "but not all of them");
+	for (int i = 0; i < N; i++) {
+		if (strcmp(client_recv(sv, fds[i], LINES * LINE), text) != 0)
+			ok(false, "connection %d: not what was sent", i);
+		close(fds[i]);
+	}
 	server_stop(&sv);
 }
 
@@ -850,6 +890,7 @@ main(void)
 		return 1;
 	test_answers();
 	test_one_by_one();
+	test_share();
 	test_backlog();
 	test_too_long();
 	test_timeouts();

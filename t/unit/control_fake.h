@@ -46,7 +46,7 @@ struct loop_timer {
 
 static struct conn_server server;
 static struct conn conns[CONNS];
-static struct loop_timer timers[2];
+static struct loop_timer timers[LOOP_NPRIORITIES];
 static size_t n_timers;
 static double now = 1000, mono = 50;
 static struct blocklist *view;

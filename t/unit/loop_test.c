@@ -119,6 +119,86 @@ test_timers(void)
 	loop_timer_destroy(&stop);
 }
 
+static struct loop_watch *watches[2];
+static int reads, writes, goal_reads;
+
+static void
+on_readable(void *ctx)
+{
+	(void)ctx; /* what is there stays there: it is ready for ever */
+	if (++reads >= goal_reads)
+		loop_stop(loop);
+}
+
+static void
+on_writable(void *ctx)
+{
+	(void)ctx;
+	writes++;
+}
+
+static void
+on_last_readable(void *ctx)
+{
+	(void)ctx;
+	reads++;
+	loop_watch_destroy(&watches[0]);
+	loop_stop(loop);
+}
+
+static void
+test_watches(void)
+{
+	int fds[2];
+
+	if (!ok(pipe(fds) == 0 && write(fds[1], "x", 1) == 1, "a pipe"))
+		return;
+	watches[0] =
+	    loop_watch_create(loop, fds[0], LOOP_READ, on_readable, NULL);
+	watches[1] =
+	    loop_watch_create(loop, fds[1], LOOP_WRITE, on_writable, NULL);
+	answer = loop_timer_create(loop, LOOP_ANSWERS, on_answer, NULL);
+	stop = loop_timer_create(loop, LOOP_ANSWERS, on_stop, NULL);
+
+	/* While there is always an answer to give. */
+	answers = 0;
+	goal_reads = 10;
+	loop_watch_set(watches[0]);
+	loop_watch_set(watches[1]);
+	loop_timer_set(answer, 0);
+	loop_timer_set(stop, 20);
+	loop_run(loop);
+	is_int(reads, 10, "descriptors are not starved by answers");
+	is_int(writes, 1, "writable is told once");
+	ok(answers > reads, "%d answers meanwhile", answers);
+	loop_watch_set(watches[1]);
+	goal_reads = 15;
+	loop_run(loop);
+	is_int(writes, 2, "and once more when asked for");
+	loop_timer_destroy(&answer);
+
+	/* Noted as ready, and cleared before its turn has come. */
+	loop_timer_set(stop, 0.03);
+	loop_watch_clear(watches[0]);
+	loop_watch_set(watches[1]);
+	loop_watch_clear(watches[1]);
+	loop_run(loop);
+	is_int(reads, 15, "cleared");
+	is_int(writes, 2, "both");
+	loop_watch_destroy(&watches[0]);
+	loop_watch_destroy(&watches[1]);
+	watches[0] =
+	    loop_watch_create(loop, fds[0], LOOP_READ, on_last_readable, NULL);
+	loop_watch_set(watches[0]);
+	loop_timer_set(stop, 20);
+	loop_run(loop);
+	is_int(reads, 16, "a watch may destroy itself");
+	ok(watches[0] == NULL, "and is gone");
+	loop_timer_destroy(&stop);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int
 main(void)
 {
@@ -127,6 +207,7 @@ main(void)
 		return tap_done();
 	test_starving();
 	test_timers();
+	test_watches();
 	loop_destroy(&loop);
 	return tap_done();
 }
