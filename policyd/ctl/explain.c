@@ -209,9 +209,11 @@ explain_print_json(const struct explain *ex)
 static void
 explain_print(const char *name, const char *value, size_t len)
 {
-	char *copy = x_strndup(value, len);
+	char *copy = x_strndup(value, len), *text;
 
-	printf("%-9s %s\n", name, table_clean(copy, copy, len + 1));
+	text = x_asprintf("%-9s %s", name, table_clean(copy, copy, len + 1));
+	table_fold(stdout, text, 0, 10);
+	free(text);
 	free(copy);
 }
 
@@ -236,8 +238,9 @@ static void
 explain_print_match(const struct explain *ex, const struct rule *r)
 {
 	const struct rule_match *m = &ex->x.match;
-	char text[ADDR_STRLEN], weight[NUM_SCORE_LEN];
+	char text[ADDR_STRLEN], weight[NUM_SCORE_LEN], line[200];
 	struct addr scope;
+	int n;
 
 	printf(
 	    "rule      %s (%s)\n", name_text(r->name), explain_kind(r->kind));
@@ -246,18 +249,23 @@ explain_print_match(const struct explain *ex, const struct rule *r)
 			printf("also      %s\n",
 			    name_text(ex->tried[i].rule->name));
 	if (m->has_addr) {
-		printf("address   %s", addr_format(&m->addr, text));
+		n = snprintf(line, sizeof(line), "address   %s",
+		    addr_format(&m->addr, text));
 		scope = engine_scope(ex->off.engine, &m->addr);
 		if (!addr_equal(&scope, &m->addr))
-			printf(" (scored as %s)", addr_format(&scope, text));
-		printf("\n");
+			snprintf(line + n, sizeof(line) - (size_t)n,
+			    " (scored as %s)", addr_format(&scope, text));
+		table_fold(stdout, line, 0, 10);
 	}
 	if (r->kind != RULE_OFFENCE)
 		return;
-	if (explain_injection(ex, &scope))
-		printf("note      injection suspected: the line also holds "
-		       "[%s], which is never taken\n",
+	if (explain_injection(ex, &scope)) {
+		snprintf(line, sizeof(line),
+		    "note      injection suspected: the line also holds "
+		    "[%s], which is never taken",
 		    addr_format(&scope, text));
+		table_fold(stdout, line, 0, 10);
+	}
 	printf("weight    %s", num_format_score(r->weight, weight));
 	if (m->attempts != 1)
 		printf(" x %u attempts", m->attempts);

@@ -231,14 +231,14 @@ replay_begin(struct replay *r)
 	r->now = ctl_now();
 	r->began = replay_mono();
 	/* Decisions on the same terminal would tear the bar to pieces. */
-	if (!r->ctl->decisions || !isatty(STDOUT_FILENO))
+	if (!r->ctl->decisions || !r->terminal)
 		r->progress = progress_create(known ? total : 0, r->began);
 }
 
 enum ctl_status
 verb_replay(const struct ctl *ctl)
 {
-	struct replay r = { .ctl = ctl };
+	struct replay r = { .ctl = ctl, .terminal = isatty(STDOUT_FILENO) };
 	enum ctl_status status = CTL_OK;
 
 	if (replay_get_top(&r) < 0 ||

@@ -13,6 +13,7 @@
 
 struct replay {
 	const struct ctl *ctl;
+	bool terminal; /* where the report goes */
 	struct offline off;
 	struct tally *tally;
 	struct progress *progress;

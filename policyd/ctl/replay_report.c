@@ -17,15 +17,20 @@ void
 replay_decision(const struct replay *r, const struct block *b)
 {
 	char when[NUM_TIME_LEN], until[NUM_TIME_LEN], score[NUM_SCORE_LEN];
-	char addr[ADDR_STRLEN];
+	char addr[ADDR_STRLEN], line[1024];
 	struct json j = { .f = stdout };
 
 	if (!r->ctl->json) {
-		printf("%s %s %s score=%s rule=%s until=%s\n",
+		snprintf(line, sizeof(line),
+		    "%s %s %s score=%s rule=%s until=%s",
 		    num_format_time(r->offence, when),
 		    addr_format(&b->addr, addr), name_text(b->level),
 		    num_format_score(b->score, score), name_text(b->rule),
 		    num_format_time(b->until, until));
+		if (r->terminal)
+			table_fold(stdout, line, 0, 6);
+		else
+			puts(line);
 		return;
 	}
 	json_open(&j, NULL, '{');

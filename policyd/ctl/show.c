@@ -41,20 +41,24 @@ static void
 show_block(struct show *s, const struct record *r)
 {
 	char block[SHOW_TEXT], level[SHOW_TEXT], rule[SHOW_TEXT], by[SHOW_TEXT];
-	char addr[SHOW_TEXT], time[NUM_DURATION_LEN];
+	char addr[SHOW_TEXT], time[NUM_DURATION_LEN], count[64] = "", *line;
 	double left = record_get_num(r, "until", 0) - ctl_now();
 	double score = record_get_num(r, "score", 0);
 	double strikes = record_get_num(r, "strikes", 0);
 
 	show_text(r, "block", block);
-	printf("\n%s is blocked at level %s for another %s.\n", block,
+	line = x_asprintf("%s is blocked at level %s for another %s.", block,
 	    show_text(r, "level", level),
 	    num_format_duration(left > 0 ? floor(left) : 0, time));
-	printf("Decided by %s, because of %s", show_text(r, "by", by),
-	    show_text(r, "rule", rule));
+	putchar('\n');
+	table_fold(stdout, line, 0, 0);
+	free(line);
 	if (score > 0)
-		printf("; its score is %g now", score);
-	printf(".\n");
+		snprintf(count, sizeof(count), "; its score is %g now", score);
+	line = x_asprintf("Decided by %s, because of %s%s.",
+	    show_text(r, "by", by), show_text(r, "rule", rule), count);
+	table_fold(stdout, line, 0, 0);
+	free(line);
 	if (strikes > 1)
 		printf("Blocked %g times of late, so the block lasts longer.\n",
 		    strikes);

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "lib/core/log.h"
 #include "lib/core/num.h"
 #include "lib/core/utf8.h"
 #include "lib/core/xalloc.h"
@@ -206,14 +207,27 @@ table_fold(FILE *f, const char *text, size_t first, size_t others)
 			const char *blank = memrchr(text, ' ', cut);
 
 			len = cut;
-			if (blank != NULL && blank >= text + cut - cut / 3)
+			if (blank != NULL && blank >= text + cut / 4)
 				len = (size_t)(blank - text);
 		}
-		fprintf(f, "%*s%.*s\n", (int)indent, "", (int)len, text);
+		cut = len;
+		while (cut > 0 && text[cut - 1] == ' ' && text[len] != '\0')
+			cut--;
+		fprintf(f, "%*s%.*s\n", (int)indent, "", (int)cut, text);
 		text += len;
 		text += *text == ' ';
 		indent = others;
 	} while (*text != '\0');
+}
+
+void
+table_cut(FILE *f, const char *text)
+{
+	size_t width = table_terminal(f), len = strlen(text);
+
+	if (width > 0)
+		len = table_characters(text, width);
+	fprintf(f, "%.*s", (int)len, text);
 }
 
 struct table *
@@ -409,23 +423,31 @@ void
 table_fields(FILE *f, const struct record *r, double now)
 {
 	char value[TABLE_CELL], rel[TABLE_TIME_LEN], name[TABLE_CELL];
+	char *text = NULL;
+	size_t len;
 
 	for (size_t i = 0; i < r->n_fields; i++) {
 		const struct record_field *field = &r->fields[i];
+		FILE *line = open_memstream(&text, &len);
 
-		fprintf(f, "  %-16s  ",
+		if (line == NULL)
+			log_fatal("out of memory");
+		fprintf(line, "%-16s  ",
 		    table_clean(field->name, name, sizeof(name)));
 		if (field->type == RECORD_OBJECT) {
-			table_members(f, r, &i);
+			table_members(line, r, &i);
 		} else {
 			table_value(field, value);
-			fputs(value, f);
+			fputs(value, line);
 		}
 		if (field->type == RECORD_TIME)
-			fprintf(f, " (%s)",
+			fprintf(line, " (%s)",
 			    table_relative(
 				record_get_num(r, field->name, 0), now, rel));
-		putc('\n', f);
+		if (fclose(line) != 0)
+			log_fatal("out of memory");
+		table_fold(f, text, 2, 20);
+		free(text);
 	}
 }
 

@@ -49,12 +49,16 @@ char *table_relative(double t, double now, char buf[TABLE_TIME_LEN]);
 /* `value` without control characters and broken UTF-8, cut to size. */
 char *table_clean(const char *value, char *buf, size_t size);
 
-/* One field per line, "  name  value"; times as "2026-... (in 9m)". */
+/* One field per line, "  name  value", folded as below; times as
+ * "2026-... (in 9m)". */
 void table_fields(FILE *, const struct record *, double now);
 /* A text that is clean, on lines that begin with so many blanks: the first one,
  * and all others. On a terminal it is folded to its width, elsewhere it is one
  * line. */
 void table_fold(FILE *, const char *text, size_t first, size_t others);
+/* As much of a clean text as a line of the terminal has room for, without a
+ * newline; elsewhere all of it. */
+void table_cut(FILE *, const char *text);
 /* One line: time, kind, address, then name=value. */
 void table_event(FILE *, const struct record *);
 

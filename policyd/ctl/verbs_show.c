@@ -1,6 +1,6 @@
 /*
  * verbs_show: the verbs that ask the daemon and show what it says: status,
- * list, top, allow list, watch.
+ * list, top, allow list.
  *
  * Records are shown as they come, also a million of them: JSON is a stream, and
  * tables keep no more than TABLE_ROWS_MAX rows.
@@ -263,36 +263,4 @@ verb_status(const struct ctl *ctl)
 	json_close(&s.json, '}');
 	json_newline(&s.json);
 	return status;
-}
-
-/* Watching: a line for each event, at once. */
-static void
-watch_record(void *ctx, const struct record *r)
-{
-	const struct ctl *ctl = ctx;
-	struct json j = { .f = stdout };
-
-	if (strcmp(r->kind, "watching") == 0)
-		return;
-	if (ctl->json) {
-		json_open(&j, NULL, '{');
-		json_str(&j, "event", r->kind);
-		json_fields(&j, r);
-		json_close(&j, '}');
-		json_newline(&j);
-	} else {
-		table_event(stdout, r);
-	}
-	fflush(stdout);
-}
-
-enum ctl_status
-verb_watch(const struct ctl *ctl)
-{
-	struct record_out req = { 0 };
-	struct ctl copy = *ctl;
-
-	record_begin(&req, "watch");
-	record_bool(&req, "offences", ctl->offences);
-	return request_run(ctl, &req, 0, watch_record, &copy, false);
 }
