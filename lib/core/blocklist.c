@@ -11,12 +11,13 @@
 #include "lib/core/prefixmap.h"
 #include "lib/core/xalloc.h"
 
+/* Packed: a million of them are 4 MB less. */
 struct item {
 	double until, since, score;
+	uint32_t heap_pos;
 	name_id level, rule, by;
 	uint16_t strikes;
-	uint32_t heap_pos;
-};
+} __attribute__((packed, aligned(4)));
 
 struct blocklist {
 	struct prefixmap *map;

@@ -11,6 +11,10 @@
  * the entry's hash. Most lookups are for addresses that are not in the map,
  * and this byte ends nearly all of them: with a million entries it is in the
  * processor's cache, where the buckets and entries are not.
+ *
+ * Nearly all entries are IPv4, of which there may be millions: they take eight
+ * bytes, of which six bits are the length. IPv6 keys are in a pool of their
+ * own, beside. The bits that are left for the chain bound the number of ids.
  */
 #include "lib/core/prefixmap.h"
 
@@ -22,13 +26,22 @@
 #include "lib/core/xalloc.h"
 
 #define MAP_MIN_BUCKETS 64u
-#define MAP_MOVES 8   /* buckets moved with each change */
-#define MAP_FREE 0xff /* plen of an unused entry */
+#define MAP_MOVES 8  /* buckets moved with each change */
+#define MAP_KINDS 26 /* bit of `link` at which the kind begins */
+#define MAP_END ((1u << MAP_KINDS) - 1) /* no next entry */
+
+/* Kinds of entries: 0 to 32 is the length of an IPv4 prefix. */
+#define KIND_V6 62u
+#define KIND_FREE 63u
 
 struct entry {
+	uint32_t key;  /* IPv4 address, or number of a key6 */
+	uint32_t link; /* kind, and the next in the chain or of the free */
+};
+
+struct key6 {
 	uint8_t b[16];
-	uint32_t next; /* in the chain, or in the list of free entries */
-	uint8_t plen;
+	uint32_t plen; /* if it is unused: the next unused one */
 };
 
 struct table {
@@ -40,7 +53,9 @@ struct table {
 struct prefixmap {
 	struct pool entries;
 	uint32_t end;  /* ids ever used */
-	uint32_t free; /* head of free entries, or NONE */
+	uint32_t free; /* head of free entries, or MAP_END */
+	struct pool keys6;
+	uint32_t end6, free6; /* the same of its items */
 	size_t count;
 
 	struct table table;
@@ -58,11 +73,77 @@ entry_at(const struct prefixmap *pm, uint32_t id)
 	return pool_at(&pm->entries, id);
 }
 
-static void
-entry_key(const struct entry *e, struct addr *out)
+static struct key6 *
+key6_at(const struct prefixmap *pm, uint32_t i)
 {
-	memcpy(out->b, e->b, 16);
-	out->plen = e->plen;
+	return pool_at(&pm->keys6, i);
+}
+
+static uint32_t
+entry_kind(const struct entry *e)
+{
+	return e->link >> MAP_KINDS;
+}
+
+static uint32_t
+entry_next(const struct entry *e)
+{
+	return e->link & MAP_END;
+}
+
+static void
+entry_set_next(struct entry *e, uint32_t next)
+{
+	e->link = (e->link & ~MAP_END) | next;
+}
+
+/* An IPv4 address as a number; its order of bytes does not matter. */
+static uint32_t
+addr_v4(const struct addr *a)
+{
+	uint32_t v;
+
+	memcpy(&v, a->b + 12, sizeof(v));
+	return v;
+}
+
+static void
+entry_key(const struct prefixmap *pm, const struct entry *e, struct addr *out)
+{
+	static const struct addr mapped = { .b = { [10] = 0xff, [11] = 0xff } };
+	const uint32_t kind = entry_kind(e);
+
+	if (kind == KIND_V6) {
+		const struct key6 *k = key6_at(pm, e->key);
+
+		memcpy(out->b, k->b, 16);
+		out->plen = (uint8_t)k->plen;
+		return;
+	}
+	*out = mapped;
+	memcpy(out->b + 12, &e->key, 4);
+	out->plen = (uint8_t)(kind + ADDR_V4_BITS);
+}
+
+/* Is this its key? `kind` and `v4` are those of the address. */
+static bool
+entry_is(const struct prefixmap *pm, const struct entry *e,
+    const struct addr *a, uint32_t kind, uint32_t v4)
+{
+	const struct key6 *k;
+
+	if (entry_kind(e) != kind)
+		return false;
+	if (kind != KIND_V6)
+		return e->key == v4;
+	k = key6_at(pm, e->key);
+	return k->plen == a->plen && memcmp(k->b, a->b, 16) == 0;
+}
+
+static uint32_t
+addr_kind(const struct addr *a)
+{
+	return addr_is_v4(a) ? (uint32_t)a->plen - ADDR_V4_BITS : KIND_V6;
 }
 
 static bool
@@ -77,7 +158,8 @@ table_create(struct table *t, uint32_t n)
 		t->heads = NULL;
 		return false;
 	}
-	memset(t->heads, 0xff, n * sizeof(*t->heads));
+	for (uint32_t i = 0; i < n; i++)
+		t->heads[i] = MAP_END;
 	return true;
 }
 
@@ -96,7 +178,8 @@ prefixmap_create(void)
 	struct prefixmap *pm = x_calloc(1, sizeof(*pm));
 
 	pool_init(&pm->entries, sizeof(struct entry));
-	pm->free = PREFIXMAP_NONE;
+	pool_init(&pm->keys6, sizeof(struct key6));
+	pm->free = pm->free6 = MAP_END;
 	if (!table_create(&pm->table, MAP_MIN_BUCKETS))
 		log_fatal("out of memory");
 	/* Where the allocator put it is random enough; see above. */
@@ -112,6 +195,7 @@ prefixmap_destroy(struct prefixmap **pmp)
 	if (pm == NULL)
 		return;
 	pool_clear(&pm->entries);
+	pool_clear(&pm->keys6);
 	table_free(&pm->table);
 	table_free(&pm->old);
 	free(pm);
@@ -128,13 +212,14 @@ prefixmap_clear(struct prefixmap *pm)
 		table_free(&pm->table);
 		pm->table = t;
 	} else {
-		memset(pm->table.heads, 0xff,
-		    pm->table.n * sizeof(*pm->table.heads));
+		for (uint32_t i = 0; i < pm->table.n; i++)
+			pm->table.heads[i] = MAP_END;
 		memset(pm->table.tags, 0, pm->table.n);
 	}
 	pool_clear(&pm->entries);
-	pm->end = 0;
-	pm->free = PREFIXMAP_NONE;
+	pool_clear(&pm->keys6);
+	pm->end = pm->end6 = 0;
+	pm->free = pm->free6 = MAP_END;
 	pm->count = 0;
 	memset(pm->n_plen, 0, sizeof(pm->n_plen));
 	memset(pm->has_plen, 0, sizeof(pm->has_plen));
@@ -165,7 +250,7 @@ entry_hash(const struct prefixmap *pm, const struct entry *e)
 {
 	struct addr key;
 
-	entry_key(e, &key);
+	entry_key(pm, e, &key);
 	return addr_hash(&key, pm->seed);
 }
 
@@ -174,13 +259,13 @@ map_move_bucket(struct prefixmap *pm, uint32_t i)
 {
 	uint32_t id = pm->old.heads[i];
 
-	while (id != PREFIXMAP_NONE) {
+	while (id != MAP_END) {
 		struct entry *e = entry_at(pm, id);
-		const uint32_t next = e->next;
+		const uint32_t next = entry_next(e);
 		const uint64_t hash = entry_hash(pm, e);
 		const uint32_t to = (uint32_t)hash & (pm->table.n - 1);
 
-		e->next = pm->table.heads[to];
+		entry_set_next(e, pm->table.heads[to]);
 		pm->table.heads[to] = id;
 		pm->table.tags[to] |= hash_tag(hash);
 		id = next;
@@ -208,22 +293,25 @@ map_grow(struct prefixmap *pm)
 		table_free(&pm->old);
 }
 
-/* The link that points to the entry, or the chain's end. */
-static uint32_t *
-map_find(const struct prefixmap *pm, const struct addr *a, uint64_t hash)
+/* The entry, or MAP_END; *prev_r is the one before it in the chain, or MAP_END
+ * if the bucket points to it. */
+static uint32_t
+map_find(const struct prefixmap *pm, const struct table *t, uint32_t i,
+    const struct addr *a, uint32_t *prev_r)
 {
-	uint32_t i;
-	const struct table *t = map_bucket(pm, hash, &i);
-	uint32_t *link = &t->heads[i];
+	const uint32_t kind = addr_kind(a), v4 = addr_v4(a);
+	uint32_t id = t->heads[i];
 
-	while (*link != PREFIXMAP_NONE) {
-		struct entry *e = entry_at(pm, *link);
+	*prev_r = MAP_END;
+	while (id != MAP_END) {
+		const struct entry *e = entry_at(pm, id);
 
-		if (e->plen == a->plen && memcmp(e->b, a->b, 16) == 0)
+		if (entry_is(pm, e, a, kind, v4))
 			break;
-		link = &e->next;
+		*prev_r = id;
+		id = entry_next(e);
 	}
-	return link;
+	return id;
 }
 
 /* The entry, or NONE, most often without a look at the chain. */
@@ -231,28 +319,27 @@ static uint32_t
 map_lookup(const struct prefixmap *pm, const struct addr *a)
 {
 	const uint64_t hash = addr_hash(a, pm->seed);
-	uint32_t i;
+	uint32_t i, prev, id;
 	const struct table *t = map_bucket(pm, hash, &i);
 
 	__builtin_prefetch(&t->heads[i]);
 	if ((t->tags[i] & hash_tag(hash)) == 0)
 		return PREFIXMAP_NONE;
-	return *map_find(pm, a, hash);
+	id = map_find(pm, t, i, a, &prev);
+	return id != MAP_END ? id : PREFIXMAP_NONE;
 }
 
 /* Sets the tag anew after an entry has left the chain. */
 static void
-map_retag(struct prefixmap *pm, uint64_t hash)
+map_retag(struct prefixmap *pm, const struct table *t, uint32_t i)
 {
-	uint32_t i;
-	const struct table *t = map_bucket(pm, hash, &i);
 	uint8_t tag = 0;
 
-	for (uint32_t id = t->heads[i]; id != PREFIXMAP_NONE;) {
+	for (uint32_t id = t->heads[i]; id != MAP_END;) {
 		const struct entry *e = entry_at(pm, id);
 
 		tag |= hash_tag(entry_hash(pm, e));
-		id = e->next;
+		id = entry_next(e);
 	}
 	t->tags[i] = tag;
 }
@@ -270,31 +357,80 @@ map_count_plen(struct prefixmap *pm, const struct addr *a, int by)
 		pm->has_plen[v4][a->plen / 64] &= ~bit;
 }
 
+/* An unused entry with this key; MAP_END without memory or numbers. */
+static uint32_t
+entry_create(struct prefixmap *pm, const struct addr *a)
+{
+	const uint32_t kind = addr_kind(a);
+	uint32_t id = pm->free != MAP_END ? pm->free : pm->end;
+	uint32_t key = addr_v4(a);
+	struct entry *e;
+
+	if (id == MAP_END || !pool_reserve(&pm->entries, id))
+		return MAP_END;
+	if (kind == KIND_V6) {
+		struct key6 *k;
+
+		key = pm->free6 != MAP_END ? pm->free6 : pm->end6;
+		if (!pool_reserve(&pm->keys6, key))
+			return MAP_END;
+		k = key6_at(pm, key);
+		if (key == pm->free6)
+			pm->free6 = k->plen;
+		else
+			pm->end6++;
+		memcpy(k->b, a->b, 16);
+		k->plen = a->plen;
+	}
+	e = entry_at(pm, id);
+	if (id == pm->free)
+		pm->free = entry_next(e);
+	else
+		pm->end++;
+	e->key = key;
+	e->link = kind << MAP_KINDS | MAP_END;
+	return id;
+}
+
+static void
+entry_destroy(struct prefixmap *pm, uint32_t id)
+{
+	struct entry *e = entry_at(pm, id);
+
+	if (entry_kind(e) == KIND_V6) {
+		key6_at(pm, e->key)->plen = pm->free6;
+		pm->free6 = e->key;
+	}
+	e->link = KIND_FREE << MAP_KINDS | pm->free;
+	pm->free = id;
+}
+
+/* Makes what comes before, or the bucket, point to this one. */
+static void
+map_link(struct prefixmap *pm, const struct table *t, uint32_t i, uint32_t prev,
+    uint32_t id)
+{
+	if (prev == MAP_END)
+		t->heads[i] = id;
+	else
+		entry_set_next(entry_at(pm, prev), id);
+}
+
 uint32_t
 prefixmap_add(struct prefixmap *pm, const struct addr *a)
 {
 	const uint64_t hash = addr_hash(a, pm->seed);
-	uint32_t *link = map_find(pm, a, hash), id = *link, i;
-	struct entry *e;
+	uint32_t i, prev, id;
+	const struct table *t = map_bucket(pm, hash, &i);
 
-	if (id != PREFIXMAP_NONE)
+	id = map_find(pm, t, i, a, &prev);
+	if (id != MAP_END)
 		return id;
-	if (pm->free != PREFIXMAP_NONE) {
-		id = pm->free;
-		e = entry_at(pm, id);
-		pm->free = e->next;
-	} else {
-		if (pm->end == PREFIXMAP_NONE - 1 ||
-		    !pool_reserve(&pm->entries, pm->end))
-			return PREFIXMAP_NONE;
-		id = pm->end++;
-		e = entry_at(pm, id);
-	}
-	memcpy(e->b, a->b, 16);
-	e->plen = a->plen;
-	e->next = PREFIXMAP_NONE;
-	*link = id;
-	map_bucket(pm, hash, &i)->tags[i] |= hash_tag(hash);
+	id = entry_create(pm, a);
+	if (id == MAP_END)
+		return PREFIXMAP_NONE;
+	map_link(pm, t, i, prev, id);
+	t->tags[i] |= hash_tag(hash);
 	pm->count++;
 	map_count_plen(pm, a, 1);
 	map_grow(pm);
@@ -311,18 +447,16 @@ uint32_t
 prefixmap_del(struct prefixmap *pm, const struct addr *a)
 {
 	const uint64_t hash = addr_hash(a, pm->seed);
-	uint32_t *link = map_find(pm, a, hash), id = *link;
-	struct entry *e;
+	uint32_t i, prev, id;
+	const struct table *t = map_bucket(pm, hash, &i);
 
-	if (id == PREFIXMAP_NONE)
+	id = map_find(pm, t, i, a, &prev);
+	if (id == MAP_END)
 		return PREFIXMAP_NONE;
-	e = entry_at(pm, id);
-	*link = e->next;
-	map_retag(pm, hash);
+	map_link(pm, t, i, prev, entry_next(entry_at(pm, id)));
+	map_retag(pm, t, i);
 	map_count_plen(pm, a, -1);
-	e->plen = MAP_FREE;
-	e->next = pm->free;
-	pm->free = id;
+	entry_destroy(pm, id);
 	pm->count--;
 	map_grow(pm);
 	return id;
@@ -370,7 +504,7 @@ prefixmap_key(const struct prefixmap *pm, uint32_t id)
 {
 	struct addr key;
 
-	entry_key(entry_at(pm, id), &key);
+	entry_key(pm, entry_at(pm, id), &key);
 	return key;
 }
 
@@ -389,5 +523,5 @@ prefixmap_end(const struct prefixmap *pm)
 bool
 prefixmap_used(const struct prefixmap *pm, uint32_t id)
 {
-	return id < pm->end && entry_at(pm, id)->plen != MAP_FREE;
+	return id < pm->end && entry_kind(entry_at(pm, id)) != KIND_FREE;
 }

@@ -13,11 +13,11 @@
 #include "lib/core/xalloc.h"
 
 #define NONE PREFIXMAP_NONE
-#define SOURCES_MAX 1024 /* per address; more than any host has logs */
 
 struct scoretable {
 	struct prefixmap *map;
 	struct pool entries;
+	struct scoredetails *details;
 	size_t max;
 	uint32_t oldest, newest;
 	uint64_t evicted;
@@ -30,6 +30,7 @@ scoretable_create(size_t max)
 
 	st->map = prefixmap_create();
 	pool_init(&st->entries, sizeof(struct score_entry));
+	st->details = scoredetails_create();
 	st->max = max > 0 ? max : 1;
 	st->oldest = st->newest = NONE;
 	return st;
@@ -48,8 +49,7 @@ scoretable_destroy(struct scoretable **stp)
 
 	if (st == NULL)
 		return;
-	for (uint32_t id = st->oldest; id != NONE; id = entry_at(st, id)->newer)
-		free(entry_at(st, id)->more);
+	scoredetails_destroy(&st->details);
 	prefixmap_destroy(&st->map);
 	pool_clear(&st->entries);
 	free(st);
@@ -91,7 +91,7 @@ entry_remove(struct scoretable *st, uint32_t id)
 	struct addr key = prefixmap_key(st->map, id);
 
 	list_unlink(st, id);
-	free(entry_at(st, id)->more);
+	scoredetail_drop(st->details, entry_at(st, id));
 	prefixmap_del(st->map, &key);
 }
 
@@ -139,7 +139,7 @@ scoretable_clear(struct scoretable *st, const struct addr *a)
 	bool had = e != NULL && e->hits > 0;
 
 	if (had) {
-		score_entry_reset(e);
+		scoretable_reset(st, e);
 		e->score.score = 0;
 	}
 	return had;
@@ -187,89 +187,58 @@ scoretable_walk(const struct scoretable *st, uint32_t *cursor, uint32_t max,
 	return *cursor < end;
 }
 
-/* The place for this epoch, made if need be; NULL without memory. */
-static struct applied *
-entry_applied(struct score_entry *e, uint64_t epoch)
-{
-	struct applied *more;
-
-	if (e->first.epoch == epoch || e->first.epoch == 0) {
-		e->first.epoch = epoch;
-		return &e->first;
-	}
-	for (unsigned i = 0; i < e->n_more; i++)
-		if (e->more[i].epoch == epoch)
-			return &e->more[i];
-	if (e->n_more >= SOURCES_MAX)
-		return NULL;
-	more = reallocarray(e->more, e->n_more + 1u, sizeof(*more));
-	if (more == NULL)
-		return NULL;
-	e->more = more;
-	more[e->n_more] = (struct applied){ .epoch = epoch };
-	return &more[e->n_more++];
-}
-
 bool
-score_entry_apply_offset(struct score_entry *e, uint64_t epoch, uint64_t offset)
+scoretable_apply(struct scoretable *st, struct score_entry *e, uint64_t epoch,
+    uint64_t offset)
 {
-	struct applied *a;
-
-	if (epoch == 0)
-		return true;
-	a = entry_applied(e, epoch);
-	if (a == NULL) /* rather once too often than never */
-		return true;
-	if (offset <= a->offset)
-		return false;
-	a->offset = offset;
-	return true;
+	return scoredetail_apply(st->details, e, epoch, offset);
 }
 
 void
-score_entry_reset(struct score_entry *e)
+scoretable_reset(struct scoretable *st, struct score_entry *e)
 {
 	e->hits = 0;
-	e->n_rules = 0;
+	scoredetail_reset(st->details, e);
 }
 
 void
-score_entry_count(struct score_entry *e, name_id rule)
+scoretable_hit(struct scoretable *st, struct score_entry *e, name_id rule)
 {
-	unsigned i;
-
 	e->hits++;
-	for (i = 0; i < e->n_rules && e->rules[i].rule != rule; i++)
-		;
-	if (i == SCORETABLE_RULES)
-		return;
-	if (i == e->n_rules) {
-		e->n_rules++;
-		e->rules[i].rule = rule;
-		e->rules[i].count = 0;
-	}
-	if (e->rules[i].count < UINT16_MAX)
-		e->rules[i].count++;
+	scoredetail_count(st->details, e, rule);
+}
+
+size_t
+scoretable_rules(const struct scoretable *st, const struct score_entry *e,
+    struct rule_count out[SCORETABLE_RULES])
+{
+	return scoredetail_rules(st->details, e, out);
 }
 
 static void
-entry_save(const struct score_entry *e, struct snapshot_writer *w)
+entry_save(const struct scoredetails *sd, const struct score_entry *e,
+    struct snapshot_writer *w)
 {
+	struct rule_count rules[SCORETABLE_RULES];
+	const size_t n = scoredetail_rules(sd, e, rules);
+	struct applied applied;
+	uint32_t sources = 0;
+
 	snapshot_put_f64(w, e->score.score);
 	snapshot_put_f64(w, e->score.first);
 	snapshot_put_f64(w, e->score.last);
 	snapshot_put_u32(w, e->hits);
-	snapshot_put_u8(w, e->n_rules);
-	for (unsigned i = 0; i < e->n_rules; i++) {
-		snapshot_put_name(w, e->rules[i].rule);
-		snapshot_put_u32(w, e->rules[i].count);
+	snapshot_put_u8(w, (uint8_t)n);
+	for (size_t i = 0; i < n; i++) {
+		snapshot_put_name(w, rules[i].rule);
+		snapshot_put_u32(w, rules[i].count);
 	}
-	snapshot_put_u32(w, e->n_more + 1u);
-	snapshot_put_u64(w, e->first.epoch);
-	snapshot_put_u64(w, e->first.offset);
-	for (unsigned i = 0; i < e->n_more; i++) {
-		snapshot_put_u64(w, e->more[i].epoch);
-		snapshot_put_u64(w, e->more[i].offset);
+	while (scoredetail_source(sd, e, sources, &applied))
+		sources++;
+	snapshot_put_u32(w, sources);
+	for (uint32_t i = 0; scoredetail_source(sd, e, i, &applied); i++) {
+		snapshot_put_u64(w, applied.epoch);
+		snapshot_put_u64(w, applied.offset);
 	}
 }
 
@@ -282,14 +251,15 @@ scoretable_save(const struct scoretable *st, struct snapshot_writer *w)
 
 		snapshot_put_u8(w, 1);
 		snapshot_put_addr(w, &key);
-		entry_save(entry_at(st, id), w);
+		entry_save(st->details, entry_at(st, id), w);
 	}
 	snapshot_put_u8(w, 0);
 }
 
 /* Reads one entry; numbers that no score has are a damaged file. */
 static bool
-entry_load(struct score_entry *e, struct snapshot_reader *r)
+entry_load(
+    struct scoredetails *sd, struct score_entry *e, struct snapshot_reader *r)
 {
 	unsigned n;
 
@@ -299,21 +269,19 @@ entry_load(struct score_entry *e, struct snapshot_reader *r)
 	e->hits = snapshot_get_u32(r);
 	n = snapshot_get_u8(r);
 	for (unsigned i = 0; i < n && !snapshot_failed(r); i++) {
-		name_id rule = snapshot_get_name(r);
-		uint32_t count = snapshot_get_u32(r);
+		struct rule_count rc = { .rule = snapshot_get_name(r) };
+		const uint32_t count = snapshot_get_u32(r);
 
-		if (e->n_rules == SCORETABLE_RULES)
-			continue;
-		e->rules[e->n_rules].rule = rule;
-		e->rules[e->n_rules++].count =
-		    count < UINT16_MAX ? (uint16_t)count : UINT16_MAX;
+		rc.count = count < UINT16_MAX ? (uint16_t)count : UINT16_MAX;
+		if (rc.count > 0)
+			scoredetail_set_rule(sd, e, &rc);
 	}
 	n = snapshot_get_u32(r);
 	for (unsigned i = 0; i < n && !snapshot_failed(r); i++) {
 		uint64_t epoch = snapshot_get_u64(r);
 		uint64_t offset = snapshot_get_u64(r);
 
-		score_entry_apply_offset(e, epoch, offset);
+		(void)scoredetail_apply(sd, e, epoch, offset);
 	}
 	return isfinite(e->score.score) && isfinite(e->score.first) &&
 	    isfinite(e->score.last);
@@ -333,9 +301,10 @@ scoretable_load(struct scoretable *st, struct snapshot_reader *r)
 			break;
 		e = scoretable_touch(st, &a, &added);
 		lost += e == NULL;
-		if (!entry_load(e != NULL ? e : &spare, r) && e != NULL)
+		if (!entry_load(st->details, e != NULL ? e : &spare, r) &&
+		    e != NULL)
 			entry_remove(st, prefixmap_get(st->map, &a));
-		free(spare.more);
+		scoredetail_drop(st->details, &spare);
 	}
 	return lost;
 }

@@ -15,27 +15,7 @@
 #include "lib/core/addr.h"
 #include "lib/core/names.h"
 #include "lib/core/score.h"
-
-#define SCORETABLE_RULES 6
-
-struct applied {
-	uint64_t epoch;
-	uint64_t offset; /* highest that was applied */
-};
-
-struct score_entry {
-	struct score score;
-	uint32_t hits;	       /* 0 = there is no score (yet, or any more) */
-	uint32_t older, newer; /* by last touch */
-	struct {
-		name_id rule;
-		uint16_t count;
-	} rules[SCORETABLE_RULES];
-	uint8_t n_rules;
-	uint16_t n_more;
-	struct applied first;
-	struct applied *more; /* sources beyond the first */
-};
+#include "lib/core/scoredetail.h"
 
 struct scoretable;
 struct snapshot_writer;
@@ -65,11 +45,15 @@ bool scoretable_walk(const struct scoretable *, uint32_t *cursor, uint32_t max,
 
 /* Remembers the offset; false if it, or a later one, was applied before.
  * Epoch 0 is always new. */
-bool score_entry_apply_offset(
-    struct score_entry *, uint64_t epoch, uint64_t offset);
+bool scoretable_apply(
+    struct scoretable *, struct score_entry *, uint64_t epoch, uint64_t offset);
 /* Starts the counts anew. */
-void score_entry_reset(struct score_entry *);
-void score_entry_count(struct score_entry *, name_id rule);
+void scoretable_reset(struct scoretable *, struct score_entry *);
+/* Counts a hit of this rule. */
+void scoretable_hit(struct scoretable *, struct score_entry *, name_id rule);
+/* Which rules hit, and how often; returns how many. */
+size_t scoretable_rules(const struct scoretable *, const struct score_entry *,
+    struct rule_count out[SCORETABLE_RULES]);
 
 /* The content of a snapshot section, oldest touch first. */
 void scoretable_save(const struct scoretable *, struct snapshot_writer *);

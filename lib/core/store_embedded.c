@@ -171,16 +171,16 @@ store_embedded_score(struct store *s, const struct hit *h)
 		store_embedded_lost(em, "an offence is not scored");
 		return false;
 	}
-	if (!score_entry_apply_offset(e, h->epoch, h->offset)) {
+	if (!scoretable_apply(em->scores, e, h->epoch, h->offset)) {
 		em->repeated++;
 		return false;
 	}
 	em->applied++;
 	fresh |= e->hits == 0;
 	if (fresh || h->t - e->score.last >= p->window)
-		score_entry_reset(e);
+		scoretable_reset(em->scores, e);
 	score_apply(&e->score, fresh, h->weight, h->t, p->window);
-	score_entry_count(e, h->rule);
+	scoretable_hit(em->scores, e, h->rule);
 	return true;
 }
 

@@ -31,6 +31,8 @@ static void
 info_fill(const struct embedded *em, const struct addr *a,
     const struct score_entry *e, struct score_info *out)
 {
+	struct rule_count rules[SCORETABLE_RULES];
+
 	memset(out, 0, sizeof(*out));
 	out->addr = *a;
 	out->strikes = strikes_get(
@@ -39,10 +41,10 @@ info_fill(const struct embedded *em, const struct addr *a,
 		return;
 	out->score = e->score;
 	out->hits = e->hits;
-	out->n_rules = e->n_rules;
-	for (size_t i = 0; i < e->n_rules; i++) {
-		out->rules[i].rule = e->rules[i].rule;
-		out->rules[i].count = e->rules[i].count;
+	out->n_rules = scoretable_rules(em->scores, e, rules);
+	for (size_t i = 0; i < out->n_rules; i++) {
+		out->rules[i].rule = rules[i].rule;
+		out->rules[i].count = rules[i].count;
 	}
 }
 

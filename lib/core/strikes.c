@@ -1,5 +1,6 @@
 /*
- * strikes: see strikes.h.
+ * strikes: see strikes.h. An entry is one number: the time of the last block in
+ * milliseconds, which is how exact the TTLs of a Redis are, and their count.
  */
 #include "lib/core/strikes.h"
 
@@ -14,10 +15,12 @@
 
 #define SWEEP 16 /* entries looked at per call */
 
-struct entry {
-	double last;
-	unsigned count;
-};
+#define COUNT_BITS 16
+#define COUNT_MAX ((1u << COUNT_BITS) - 1)
+#define LAST_MAX ((double)((uint64_t)1 << (64 - COUNT_BITS)) - 1)
+
+/* last << COUNT_BITS | count */
+typedef uint64_t entry;
 
 struct strikes {
 	struct prefixmap *map;
@@ -32,7 +35,7 @@ strikes_create(size_t max)
 	struct strikes *s = x_calloc(1, sizeof(*s));
 
 	s->map = prefixmap_create();
-	pool_init(&s->entries, sizeof(struct entry));
+	pool_init(&s->entries, sizeof(entry));
 	s->max = max > 0 ? max : 1;
 	return s;
 }
@@ -48,10 +51,31 @@ strikes_destroy(struct strikes **sp)
 	*sp = NULL;
 }
 
-static struct entry *
+static entry *
 entry_at(const struct strikes *s, uint32_t id)
 {
 	return pool_at(&s->entries, id);
+}
+
+static double
+entry_last(const struct strikes *s, uint32_t id)
+{
+	return (double)(*entry_at(s, id) >> COUNT_BITS) / 1e3;
+}
+
+static unsigned
+entry_count(const struct strikes *s, uint32_t id)
+{
+	return (unsigned)*entry_at(s, id) & COUNT_MAX;
+}
+
+static entry
+entry_make(unsigned count, double last)
+{
+	const double ms = fmin(fmax(round(last * 1e3), 0), LAST_MAX);
+
+	return (entry)ms << COUNT_BITS |
+	    (count < COUNT_MAX ? count : COUNT_MAX);
 }
 
 unsigned
@@ -60,9 +84,9 @@ strikes_get(
 {
 	uint32_t id = prefixmap_get(s->map, a);
 
-	if (id == PREFIXMAP_NONE || t - entry_at(s, id)->last >= memory)
+	if (id == PREFIXMAP_NONE || t - entry_last(s, id) >= memory)
 		return 0;
-	return entry_at(s, id)->count;
+	return entry_count(s, id);
 }
 
 /* Any entry that is in the map, from the sweep's cursor on. */
@@ -98,8 +122,7 @@ strikes_put(struct strikes *s, const struct addr *a, unsigned count, double t)
 		prefixmap_del(s->map, a);
 		return false;
 	}
-	entry_at(s, id)->count = count;
-	entry_at(s, id)->last = t;
+	*entry_at(s, id) = entry_make(count, t);
 	return true;
 }
 
@@ -124,7 +147,7 @@ strikes_sweep(struct strikes *s, double horizon, double memory)
 		uint32_t id = s->cursor++ % end;
 
 		if (prefixmap_used(s->map, id) &&
-		    horizon - entry_at(s, id)->last >= memory) {
+		    horizon - entry_last(s, id) >= memory) {
 			struct addr key = prefixmap_key(s->map, id);
 
 			prefixmap_del(s->map, &key);
@@ -151,8 +174,8 @@ strikes_save(const struct strikes *s, struct snapshot_writer *w)
 		key = prefixmap_key(s->map, id);
 		snapshot_put_u8(w, 1);
 		snapshot_put_addr(w, &key);
-		snapshot_put_u32(w, entry_at(s, id)->count);
-		snapshot_put_f64(w, entry_at(s, id)->last);
+		snapshot_put_u32(w, entry_count(s, id));
+		snapshot_put_f64(w, entry_last(s, id));
 	}
 	snapshot_put_u8(w, 0);
 }

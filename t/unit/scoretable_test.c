@@ -1,6 +1,7 @@
 /* scoretable, scoretop, strikes: bounds, order, what was applied, snapshots. */
 #include "lib/core/scoretable.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -67,7 +68,7 @@ test_order(void)
 	is_int(scoretable_expire(st, 100, 99), 2, "the rest");
 	is_int(scoretable_evicted(st), 1, "which is no eviction");
 	e = scoretable_touch(st, &a, &added);
-	ok(added && e->hits == 0 && e->n_rules == 0 && e->n_more == 0,
+	ok(added && e->hits == 0 && e->rule.count == 0 && e->detail == 0,
 	    "an entry that comes again is new");
 	e = scoretable_touch(st, &a, &added);
 	ok(!added, "and then known");
@@ -89,29 +90,30 @@ test_applied(void)
 	struct addr a = nth(1);
 	unsigned wrong = 0;
 
-	ok(score_entry_apply_offset(e, 5, 100), "the first");
-	ok(!score_entry_apply_offset(e, 5, 100), "the same");
-	ok(!score_entry_apply_offset(e, 5, 99), "an older one");
-	ok(score_entry_apply_offset(e, 5, 101), "a newer one");
-	ok(score_entry_apply_offset(e, 0, 1) &&
-		score_entry_apply_offset(e, 0, 1),
+	ok(scoretable_apply(st, e, 5, 100), "the first");
+	ok(!scoretable_apply(st, e, 5, 100), "the same");
+	ok(!scoretable_apply(st, e, 5, 99), "an older one");
+	ok(scoretable_apply(st, e, 5, 101), "a newer one");
+	ok(scoretable_apply(st, e, 0, 1) && scoretable_apply(st, e, 0, 1),
 	    "no epoch, always new");
 	for (uint64_t epoch = 1; epoch < 1024; epoch++)
 		if (epoch != 5)
-			wrong += !score_entry_apply_offset(e, epoch, epoch);
+			wrong += !scoretable_apply(st, e, epoch, epoch);
 	for (uint64_t epoch = 1; epoch < 1024; epoch++)
 		if (epoch != 5)
-			wrong += score_entry_apply_offset(e, epoch, epoch) ||
-			    !score_entry_apply_offset(e, epoch, epoch + 1);
+			wrong += scoretable_apply(st, e, epoch, epoch) ||
+			    !scoretable_apply(st, e, epoch, epoch + 1);
 	is_int(wrong, 0, "many epochs");
 	for (uint64_t epoch = 2000; epoch < 5000; epoch++)
-		score_entry_apply_offset(e, epoch, 1);
-	ok(e->n_more <= 1024, "but not without bound");
-	ok(score_entry_apply_offset(e, 4999, 1),
+		scoretable_apply(st, e, epoch, 1);
+	ok(!scoretable_apply(st, e, 2000, 1) &&
+		scoretable_apply(st, e, 4998, 1),
+	    "but not without bound");
+	ok(scoretable_apply(st, e, 4999, 1),
 	    "those that do not fit count rather too often than never");
 	ok(scoretable_clear(st, &a) && !scoretable_clear(st, &a),
 	    "cleared, once");
-	ok(has(st, 1) && e->hits == 0 && !score_entry_apply_offset(e, 5, 101),
+	ok(has(st, 1) && e->hits == 0 && !scoretable_apply(st, e, 5, 101),
 	    "what was applied stays applied");
 	scoretable_destroy(&st);
 }
@@ -121,19 +123,22 @@ test_counts(void)
 {
 	struct scoretable *st = scoretable_create(10);
 	struct score_entry *e = put(st, 1, 1);
+	struct rule_count rules[SCORETABLE_RULES];
 
-	score_entry_reset(e);
+	scoretable_reset(st, e);
 	for (name_id r = 1; r <= SCORETABLE_RULES + 3; r++)
 		for (int i = 0; i < r; i++)
-			score_entry_count(e, r);
+			scoretable_hit(st, e, r);
 	is_int(e->hits, 45, "hits of all rules");
-	is_int(e->n_rules, SCORETABLE_RULES, "the first rules are kept apart");
-	is_int(e->rules[5].count, 6, "with their counts");
+	is_int(scoretable_rules(st, e, rules), SCORETABLE_RULES,
+	    "the first rules are kept apart");
+	is_int(rules[5].count, 6, "with their counts");
 	for (int i = 0; i < 70000; i++)
-		score_entry_count(e, 1);
-	is_int(e->rules[0].count, UINT16_MAX, "which do not wrap");
-	score_entry_reset(e);
-	ok(e->hits == 0 && e->n_rules == 0, "reset");
+		scoretable_hit(st, e, 1);
+	(void)scoretable_rules(st, e, rules);
+	is_int(rules[0].count, UINT16_MAX, "which do not wrap");
+	scoretable_reset(st, e);
+	ok(e->hits == 0 && scoretable_rules(st, e, rules) == 0, "reset");
 	scoretable_destroy(&st);
 }
 
@@ -227,7 +232,38 @@ test_strikes(void)
 	ok(s == NULL, "destroyed");
 }
 
+/* Have these entries of two tables anything that is not the same? */
+static bool
+differs(const struct scoretable *a, const struct score_entry *x,
+    struct scoretable *b, struct score_entry *y)
+{
+	struct rule_count rx[SCORETABLE_RULES], ry[SCORETABLE_RULES];
+	const size_t n = scoretable_rules(a, x, rx);
+	bool same = n == scoretable_rules(b, y, ry);
+
+	for (size_t i = 0; i < n && same; i++)
+		same = rx[i].rule == ry[i].rule && rx[i].count == ry[i].count;
+	return !same || x->score.score != y->score.score ||
+	    x->score.first != y->score.first ||
+	    x->score.last != y->score.last || x->hits != y->hits ||
+	    x->offset != y->offset;
+}
+
 static char path[] = "/tmp/scoretable_test.XXXXXX";
+
+/* All of the file; the caller frees it. */
+static char *
+contents(size_t *len_r)
+{
+	FILE *f = fopen(path, "r");
+	char *text = malloc(1 << 20);
+
+	if (f == NULL || text == NULL)
+		exit(1);
+	*len_r = fread(text, 1, 1 << 20, f);
+	fclose(f);
+	return text;
+}
 
 /* Both tables, with everything in them, written and read. */
 static void
@@ -239,7 +275,8 @@ test_snapshot(void)
 	struct snapshot_writer *w;
 	struct errbuf err;
 	unsigned wrong = 0;
-	size_t left;
+	char *text, *text_again;
+	size_t left, len, len_again;
 
 	for (uint32_t i = 0; i < 3000; i++) {
 		struct score_entry *e = put(st, rnd_below(3000), i);
@@ -247,9 +284,9 @@ test_snapshot(void)
 
 		e->score.score = rnd_real() * 20;
 		e->score.first = rnd_real() * 1e9;
-		score_entry_count(e, name_intern_str(i % 2 ? "a" : "b"));
+		scoretable_hit(st, e, name_intern_str(i % 2 ? "a" : "b"));
 		for (unsigned n = rnd_below(4); n > 0; n--)
-			score_entry_apply_offset(e, rnd_below(5), rnd());
+			scoretable_apply(st, e, rnd_below(5), rnd());
 		if (i % 3 == 0)
 			strikes_add(s, &a, i, 1e9);
 	}
@@ -269,23 +306,27 @@ test_snapshot(void)
 	is_int(strikes_count(s_again), strikes_count(s), "all strikes");
 	for (uint32_t i = 0; i < 3000; i++) {
 		struct addr a = nth(i);
-		const struct score_entry *x = scoretable_get(st, &a);
-		const struct score_entry *y = scoretable_get(again, &a);
+		struct score_entry *x = scoretable_get(st, &a);
+		struct score_entry *y = scoretable_get(again, &a);
 
 		wrong += (x == NULL) != (y == NULL);
 		if (x != NULL && y != NULL)
-			wrong += x->score.score != y->score.score ||
-			    x->score.first != y->score.first ||
-			    x->score.last != y->score.last ||
-			    x->hits != y->hits || x->n_rules != y->n_rules ||
-			    memcmp(x->rules, y->rules,
-				x->n_rules * sizeof(x->rules[0])) != 0 ||
-			    x->n_more != y->n_more ||
-			    memcmp(&x->first, &y->first, sizeof(x->first)) != 0;
+			wrong += differs(st, x, again, y);
 		wrong += strikes_get(s, &a, i, 1e9) !=
 		    strikes_get(s_again, &a, i, 1e9);
 	}
 	is_int(wrong, 0, "as they were");
+	/* The sources, too: what is read is written again as it was. */
+	text = contents(&len);
+	w = snapshot_writer_create(path, &err);
+	scoretable_save(again, w);
+	strikes_save(s_again, w);
+	is_int(snapshot_writer_commit(&w, &err), 0, "saved again");
+	text_again = contents(&len_again);
+	ok(len == len_again && memcmp(text, text_again, len) == 0,
+	    "the same file");
+	free(text);
+	free(text_again);
 	/* The order of touches is the same: both expire alike. */
 	for (left = scoretable_count(st); left > 0; left -= left < 7 ? left : 7)
 		wrong += scoretable_expire(st, 1e18, 7) !=
