@@ -219,6 +219,24 @@ resp_write(struct resp *r)
 		loop_watch_set(r->writable);
 }
 
+void
+resp_flush(struct resp *r)
+{
+	ssize_t n;
+
+	if (r->state != OPEN || r->out_at == r->out_len)
+		return;
+	/* What goes wrong is told of by the event, not inside of a call. */
+	n = send(
+	    r->fd, r->out + r->out_at, r->out_len - r->out_at, MSG_NOSIGNAL);
+	if (n > 0)
+		r->out_at += (size_t)n;
+	if (r->out_at < r->out_len)
+		return;
+	r->out_at = r->out_len = 0;
+	event_del(r->ev_write);
+}
+
 static void
 resp_connected(struct resp *r)
 {

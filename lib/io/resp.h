@@ -64,6 +64,9 @@ void resp_end(struct resp *, resp_reply *fn, void *ctx);
 /* The same in one call; words end with NULL. */
 void resp_command(struct resp *, resp_reply *fn, void *ctx, ...)
     __attribute__((sentinel));
+/* Sends now what the socket takes, not in a later turn of the loop: for the
+ * server to work while the caller does. */
+void resp_flush(struct resp *);
 /* A command of a subscribed connection: its replies go to events->push. */
 void resp_push_command(struct resp *, ...) __attribute__((sentinel));
 /* Ends it with this reason, in the next turn. */

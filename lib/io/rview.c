@@ -272,6 +272,7 @@ scan_step(struct rview *rv)
 	}
 	resp_arg_u64(r, RVIEW_CHUNK);
 	resp_end(r, blocks ? on_scan : on_allow_scan, rv);
+	resp_flush(r);
 }
 
 static void
