@@ -21,6 +21,7 @@
 #include "lib/core/xalloc.h"
 
 #define TOOL_LOOK 50 /* milliseconds between looks whether it has ended */
+#define PIPE_ROOM (1 << 20)
 
 void
 tool_printf(struct tool_text *t, const char *fmt, ...)
@@ -189,6 +190,8 @@ run_program(const char *path, const char *const *argv, struct run *r)
 	r->in = in[1];
 	r->out = out[0];
 	fcntl(r->in, F_SETFL, O_NONBLOCK);
+	/* Fewer turns with a tool that reads megabytes; as it is, if not. */
+	(void)fcntl(r->in, F_SETPIPE_SZ, PIPE_ROOM);
 	fcntl(r->out, F_SETFL, O_NONBLOCK);
 	if (r->left == 0 || r->pid < 0)
 		run_close(&r->in);
