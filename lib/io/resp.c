@@ -234,7 +234,7 @@ resp_flush(struct resp *r)
 	if (r->out_at < r->out_len)
 		return;
 	r->out_at = r->out_len = 0;
-	event_del(r->ev_write);
+	loop_watch_clear(r->writable);
 }
 
 static void
