@@ -32,7 +32,7 @@ $pf->write(main => <<"EOT", master => <<"EOT2");
 mynetworks = 127.0.0.0/8
 postscreen_access_list = cidr:$dir/denied.cidr
 postscreen_cache_map = btree:\$data_directory/postscreen_cache
-postscreen_greet_wait = ${\int patience(1)}s
+postscreen_greet_wait = ${\int patience(3)}s
 postscreen_greet_action = enforce
 postscreen_denylist_action = enforce
 postscreen_dnsbl_sites = bl.example*2
@@ -45,7 +45,7 @@ postscreen_non_smtp_command_action = drop
 postscreen_bare_newline_enable = yes
 postscreen_bare_newline_action = enforce
 postscreen_command_count_limit = 5
-postscreen_command_time_limit = ${\int patience(2)}s
+postscreen_command_time_limit = ${\int patience(10)}s
 postscreen_client_connection_count_limit = 3
 EOT
 $port inet n - n - 1 postscreen
@@ -159,7 +159,7 @@ for my $addr (sort keys %attacks) {
 		my @open = eval { $attacks{$addr}[1]->($addr) };
 		diag("$addr: $@") if $@;
 		# Until postscreen has had enough.
-		defined $_ && $_->hung_up(patience(6)) for @open;
+		defined $_ && $_->hung_up(patience(60)) for @open;
 		POSIX::_exit($@ ? 1 : 0);
 	}
 	push @children, $pid;

@@ -180,10 +180,14 @@ patience {
 }
 
 # Polls until the block returns true, and returns that; false at the deadline.
+# A second or more is for what must come: it says how soon that is to be expected,
+# and a machine that is busy with other things gets a minute at least. Less is for
+# a look at what may have come.
 sub
 try_for(&$) {
 	my ($cond, $seconds) = @_;
-	my $deadline = time + patience($seconds);
+	my $deadline = time + patience($seconds >= 1 && $seconds < 60 ? 60 :
+	    $seconds);
 
 	for (;;) {
 		my $got = $cond->();
@@ -202,7 +206,7 @@ wait_for(&$$) {
 
 	return $got if $got;
 	Test::More::diag($_->tail) for grep { $_->{pid} } @procs;
-	croak "waited ${seconds}s in vain for $what";
+	croak "waited in vain for $what";
 }
 
 # --- Ports ------------------------------------------------------------------

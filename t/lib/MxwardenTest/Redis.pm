@@ -88,7 +88,7 @@ cmd {
 
 	if (!$s) {
 		$s = IO::Socket::IP->new(PeerHost => '127.0.0.1',
-			PeerPort => $self->{port}, Timeout => 5) //
+			PeerPort => $self->{port}, Timeout => 60) //
 		    croak "connect to redis: $!";
 		$self->{conn} = $s;
 		$self->cmd('AUTH', $self->{password})
@@ -107,7 +107,7 @@ _reply {
 
 	eval {
 		local $SIG{ALRM} = sub { die "no reply in time\n" };
-		alarm 10;
+		alarm 60;
 		$line = <$s>;
 		alarm 0;
 		1;
