@@ -100,6 +100,19 @@ logfile_remember(struct logfile *f, const char *buf, size_t len)
 	f->over_len = n;
 }
 
+/* Does it begin as it did? */
+static bool
+logfile_is_grown(const struct logfile *f)
+{
+	char head[LOGPOS_HEAD_MAX];
+
+	/* Else the bytes before `at` hold all that there is of it. */
+	return f->at <= f->over_len ||
+	    (logfile_pread(f->fd, head, f->head_len, 0, f->head_len) ==
+		    (ssize_t)f->head_len &&
+		memcmp(head, f->head, f->head_len) == 0);
+}
+
 ssize_t
 logfile_read(struct logfile *f, char *buf, size_t cap)
 {
@@ -110,7 +123,8 @@ logfile_read(struct logfile *f, char *buf, size_t cap)
 
 	if (n < 0)
 		return -1;
-	if ((size_t)n < over || memcmp(start, f->over, over) != 0)
+	if ((size_t)n < over || memcmp(start, f->over, over) != 0 ||
+	    !logfile_is_grown(f))
 		return LOGFILE_REWRITTEN;
 	if ((size_t)n == over)
 		return 0;

@@ -4,9 +4,10 @@
  * A log only grows. Where it does not (copytruncate, `> mail.log`), the
  * descriptor stays the same and the size may already be larger than before
  * when we look. So each read begins LOGFILE_OVERLAP bytes before the place
- * that was reached and compares them with what was there: fewer bytes, or
- * others, mean that the file was rewritten. That needs no further system call,
- * and misses only a file whose new content repeats the old up to that place.
+ * that was reached and compares them with what was there, and does the same
+ * with the first LOGPOS_HEAD_MAX bytes, for a log can repeat itself: fewer
+ * bytes, or others, mean that the file was rewritten. That misses only a file
+ * whose new content repeats the old at both places.
  *
  * Across restarts the first LOGPOS_HEAD_MAX bytes do the same service: their
  * hash is part of the saved position.

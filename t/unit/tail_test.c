@@ -327,6 +327,22 @@ test_truncate(void)
 	ok(strstr(kit_text, "\nhalf\nx\n") != NULL, "a half line ends there");
 	kit_stop();
 
+	kit_case("rewritten, and the same again where it was read to");
+	for (int i = 0; i < 40; i++)
+		kit_append("mail.log", i == 0 ? "old!\n" : "same line\n");
+	kit_start(true);
+	kit_until(kit_lines == 40);
+	kit_forget();
+	kit_write("new", 0, "new!\n", 5);
+	for (int i = 0; i < 45; i++)
+		kit_append("new", "same line\n");
+	kit_copy("new", "mail.log");
+	kit_until(kit_lines == 46);
+	is_int(kit_lines, 46, "is read from its start");
+	ok(strncmp(kit_text, "new!\n", 5) == 0, "its first line, too");
+	is_int(kit_stats().truncations, 1, "counted");
+	kit_stop();
+
 	kit_case("copied and truncated, while it was behind");
 	for (int i = 0; i < 20; i++) {
 		snprintf(line, sizeof(line), "line %d of the old file\n", i);
