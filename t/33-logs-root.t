@@ -74,10 +74,59 @@ scored("192.0.2.$_", "rotated file $_") for 4 .. 7;
 is($d->score('192.0.2.3'), 2, 'nothing is read twice');
 is(state_of()->{lost}, 0, 'nothing is lost');
 
+# Under other names, also where the log is a link into another directory.
+my $dir = $d->dir;
+my $n = 20;
+
+# The log is rotated to these names, the first one last, while nobody looks.
+sub
+rotated_to {
+	my ($what, $current, @names) = @_;
+	my ($missed) = map { $_->{lost} } state_of();
+	my @new;
+
+	$d->stop;
+	lost($current, '192.0.2.' . ++$n);
+	push @new, $n;
+	rename $current, $names[-1] or die "rename: $!";
+	for my $name (reverse @names[0 .. $#names - 1]) {
+		lost($name, '192.0.2.' . ++$n);
+		push @new, $n;
+	}
+	lost($current, '192.0.2.' . ++$n);
+	$d->start;
+	scored("192.0.2.$_", "$what: rotated file") for @new;
+	scored("192.0.2.$n", "$what: the new one");
+	is(state_of()->{lost}, 0, "$what: nothing is lost");
+	unlink @names;
+	return;
+}
+
+unlink glob "$log.*";
+rotated_to('number before the ending', $log,
+	map { "$dir/mail.$_.log" } 1 .. 2);
+rotated_to('date behind it', $log, "$log-20261121", "$log-20261120");
+rotated_to('date behind a dot', $log, "$log.20261121", "$log.20261120");
+rotated_to('date before the ending', $log, "$dir/mail-20261121.log",
+	"$dir/mail-20261120.log");
+$d->stop;
+my $there = tmp_dir() . '/there';
+mkdir $there, 0700 or die "mkdir: $!";
+rename $log, "$there/real.log" or die "rename: $!";
+symlink "$there/real.log", $log or die "symlink: $!";
+$d->start;
+my $real = "$there/real.log";
+chmod 0755, $there or die "chmod: $!"; # the daemon must list it
+lost($real, "192.0.2.90");
+scored("192.0.2.90", "through a link");
+rotated_to('beside the target of a link', $real, "$real.1", "$real.2");
+rotated_to('beside the target, by date', $real, "$there/real-20261121.log",
+	"$there/real-20261120.log");
+
 # What the helper does not take for a rotated file, it does not open.
 $d->stop;
-rename $log, $d->dir . '/mail.1.log' or die "rename: $!";
-lost($log, '192.0.2.8');
+rename $real, "$there/other.1.log" or die "rename: $!";
+lost($real, '192.0.2.8');
 $d->start;
 scored('192.0.2.8', 'goes on without a file that is refused');
 is(state_of()->{lost}, 1, 'which is counted');

@@ -11,153 +11,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/core/logname.h"
+#include "lib/core/logplace.h"
 #include "lib/io/logfile.h"
-#include "lib/io/logplace.h"
 
 #define LOGCHAIN_PASSES 8
-
-/* What a name says about its place in the order. */
-struct logchain_name {
-	enum logchain_kind kind;
-	size_t key; /* where the ordering part begins */
-	size_t key_len;
-};
 
 struct logchain {
 	struct logchain_file *files;
 	size_t n;
 	size_t room;
 };
-
-static bool
-logchain_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* Runs of digits compare as numbers, all else byte by byte. */
-static int
-logchain_natural(const char *a, size_t alen, const char *b, size_t blen)
-{
-	size_t i = 0, j = 0;
-
-	while (i < alen && j < blen) {
-		size_t si, sj;
-
-		if (!logchain_digit(a[i]) || !logchain_digit(b[j])) {
-			if (a[i] != b[j])
-				return a[i] < b[j] ? -1 : 1;
-			i++;
-			j++;
-			continue;
-		}
-		while (i < alen && a[i] == '0')
-			i++;
-		while (j < blen && b[j] == '0')
-			j++;
-		for (si = i; i < alen && logchain_digit(a[i]);)
-			i++;
-		for (sj = j; j < blen && logchain_digit(b[j]);)
-			j++;
-		if (i - si != j - sj)
-			return i - si < j - sj ? -1 : 1;
-		int c = memcmp(a + si, b + sj, i - si);
-		if (c != 0)
-			return c;
-	}
-	return (i < alen) - (j < blen);
-}
-
-/* Is name[key..key+len) what a rotation puts there, behind separator `sep`? */
-static bool
-logchain_suffix(const char *s, size_t len, char sep, enum logchain_kind *kind_r)
-{
-	size_t digits = 0;
-
-	if (strchr(".-_", sep) == NULL || len == 0)
-		return false;
-	if (len == 3 &&
-	    (memcmp(s, "old", 3) == 0 || memcmp(s, "bak", 3) == 0)) {
-		*kind_r = LOGCHAIN_OTHER;
-		return true;
-	}
-	if (!logchain_digit(s[0]))
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (logchain_digit(s[i]))
-			digits++;
-		else if (strchr("-_.:+TZ", s[i]) == NULL)
-			return false;
-	}
-	if (digits < len || len > 4 || (len == 4 && s[0] >= '2'))
-		*kind_r = LOGCHAIN_DATED; /* from the year 2000 on */
-	else
-		*kind_r = sep == '.' ? LOGCHAIN_NUMBERED : LOGCHAIN_OTHER;
-	return true;
-}
-
-/* mail-20261119.log, when the link points to mail-20261120.log. */
-static bool
-logchain_namesake(const char *name, size_t len, const char *base)
-{
-	size_t digits = 0;
-
-	if (len != strlen(base))
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (logchain_digit(name[i]) && logchain_digit(base[i]))
-			digits++;
-		else if (name[i] != base[i])
-			return false;
-	}
-	return digits >= 6 && logchain_natural(name, len, base, len) < 0;
-}
-
-/* `len` is without the ending of a compressed file. */
-static bool
-logchain_related(
-    const char *name, size_t len, const char *base, struct logchain_name *out)
-{
-	size_t blen = strlen(base);
-	const char *ext = strrchr(base, '.');
-	size_t stem = ext != NULL ? (size_t)(ext - base) : 0;
-	size_t elen = blen - stem;
-
-	if (len > blen + 1 && memcmp(name, base, blen) == 0) {
-		out->key = blen + 1;
-		out->key_len = len - blen - 1;
-		if (logchain_suffix(
-			name + out->key, out->key_len, name[blen], &out->kind))
-			return true;
-	}
-	if (stem > 0 && len > blen + 1 && memcmp(name, base, stem) == 0 &&
-	    memcmp(name + len - elen, base + stem, elen) == 0) {
-		out->key = stem + 1;
-		out->key_len = len - blen - 1;
-		if (logchain_suffix(
-			name + out->key, out->key_len, name[stem], &out->kind))
-			return true;
-	}
-	out->key = 0;
-	out->key_len = len;
-	out->kind = LOGCHAIN_DATED;
-	return logchain_namesake(name, len, base);
-}
-
-static size_t
-logchain_packed(const char *name, size_t len)
-{
-	static const char *const endings[] = { ".gz", ".bz2", ".xz", ".zst",
-		".lz4", ".Z" };
-
-	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-		size_t n = strlen(endings[i]);
-
-		if (len > n && memcmp(name + len - n, endings[i], n) == 0)
-			return n;
-	}
-	return 0;
-}
 
 static bool
 logchain_add(struct logchain *c, const struct logchain_file *file)
@@ -180,17 +44,17 @@ logchain_entry(struct logchain *c, int dirfd, const struct logplace *place,
     const struct dirent *de, uint64_t ino)
 {
 	const char *name = de->d_name;
-	size_t len = strlen(name), ending = logchain_packed(name, len);
-	struct logchain_name what = { LOGCHAIN_OTHER, 0, 0 };
+	size_t len = strlen(name), ending = logname_packed(name, len);
+	struct logname what = { LOGNAME_OTHER, 0, 0 };
 	struct logchain_file file = { .packed = ending > 0 };
 	struct stat st;
 
 	if (strcmp(name, place->name) == 0)
 		return true;
-	if (!logchain_related(name, len - ending, place->name, &what)) {
+	if (!logname_parse(name, len - ending, place->name, &what)) {
 		if (ino == 0 || de->d_ino != ino)
 			return true;
-		what = (struct logchain_name){ LOGCHAIN_OTHER, 0, len };
+		what = (struct logname){ LOGNAME_OTHER, 0, len };
 	}
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
 	    !S_ISREG(st.st_mode))
@@ -236,7 +100,7 @@ logchain_by_number(const void *va, const void *vb)
 {
 	const struct logchain_file *a = va, *b = vb;
 
-	return logchain_natural(b->key, b->key_len, a->key, a->key_len);
+	return logname_compare(b->key, b->key_len, a->key, a->key_len);
 }
 
 static int
@@ -244,7 +108,7 @@ logchain_by_date(const void *va, const void *vb)
 {
 	const struct logchain_file *a = va, *b = vb;
 
-	return logchain_natural(a->key, a->key_len, b->key, b->key_len);
+	return logname_compare(a->key, a->key_len, b->key, b->key_len);
 }
 
 static int
@@ -266,7 +130,7 @@ logchain_unpack(struct logchain *c)
 	for (size_t i = 0; i < c->n; i++) {
 		struct logchain_file *f = &c->files[i];
 		size_t len = strlen(f->path);
-		size_t plain = len - logchain_packed(f->path, len);
+		size_t plain = len - logname_packed(f->path, len);
 		bool twice = false;
 
 		for (size_t j = 0; f->packed && !twice && j < c->n; j++)
@@ -287,16 +151,16 @@ logchain_unpack(struct logchain *c)
 static void
 logchain_sort(struct logchain *c)
 {
-	enum logchain_kind kind = c->n > 0 ? c->files[0].kind : LOGCHAIN_OTHER;
+	enum logname_kind kind = c->n > 0 ? c->files[0].kind : LOGNAME_OTHER;
 
 	for (size_t i = 1; i < c->n; i++)
 		if (c->files[i].kind != kind)
-			kind = LOGCHAIN_OTHER;
+			kind = LOGNAME_OTHER;
 	if (c->n > 1)
 		qsort(c->files, c->n, sizeof(*c->files),
-		    kind == LOGCHAIN_NUMBERED	 ? logchain_by_number
-			: kind == LOGCHAIN_DATED ? logchain_by_date
-						 : logchain_by_mtime);
+		    kind == LOGNAME_NUMBERED	? logchain_by_number
+			: kind == LOGNAME_DATED ? logchain_by_date
+						: logchain_by_mtime);
 }
 
 static struct logchain *

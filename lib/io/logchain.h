@@ -2,16 +2,9 @@
  * logchain: the rotated forms of a log, in the order in which they were
  * written.
  *
- * For mail.log these are the regular files beside it (and beside its target,
- * where it is a symbolic link) named
- *
- *     mail.log.1 mail.log.0 mail.1.log         numbered: the highest is oldest
- *     mail.log-20261231 mail.log.20261231-235959 mail-2026-12-31.log
- *                                              dated: in natural order
- *     mail.log.old                             by modification time
- *
- * and, where the link points to a dated name, its namesakes with an earlier
- * date. When a directory holds several kinds, modification time decides for
+ * These are the regular files beside it (and beside its target, where it is a
+ * symbolic link) with the names that rotation gives them (logname.h).
+ * When a directory holds several kinds, modification time decides for
  * all. Compressed ones (.gz .bz2 .xz .zst .lz4 .Z) take part: they cannot be
  * read, but they show that something lies between two others; not so while
  * the uncompressed form is there as well.
@@ -26,9 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct logchain;
+#include "lib/core/logname.h"
 
-enum logchain_kind { LOGCHAIN_NUMBERED, LOGCHAIN_DATED, LOGCHAIN_OTHER };
+struct logchain;
 
 struct logchain_file {
 	char *path;
@@ -37,7 +30,7 @@ struct logchain_file {
 	uint64_t size;
 	double mtime;
 	bool packed; /* compressed */
-	enum logchain_kind kind;
+	enum logname_kind kind;
 	const char *key; /* the part of `path` that orders */
 	size_t key_len;
 };

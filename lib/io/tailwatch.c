@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "lib/core/log.h"
-#include "lib/io/logplace.h"
+#include "lib/core/logplace.h"
 #include "lib/io/loop.h"
 
 #define TAILWATCH_DIR                                                      \

@@ -3,13 +3,14 @@
  *
  * The daemon names a log by its number, and a rotated file of it by device and
  * inode. Such a file must be where rotation puts it: in the log's directory
- * (that of the link, or of the file it points to), named as the log with a
- * number, a date, "old" or "bak" behind it, or as the link's target with other
- * digits. It must be a regular file with one name. So nothing else can be had,
- * whatever number is sent.
+ * (that of the link, or of the file it points to), under a name that rotation
+ * makes of the log's (lib/core/logname.h), compressed or not. It must be a
+ * regular file with one name. So nothing else can be had, whatever number is
+ * sent.
  *
  * The log itself may be a symbolic link if that is root's: in a directory that
- * others can write, they could make one to any file.
+ * others can write, they could make one to any file. Rotated files are looked
+ * for beside its target on the same condition.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,6 +22,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/core/logname.h"
+#include "lib/core/logplace.h"
 #include "lib/core/logpos.h"
 #include "lib/core/xalloc.h"
 #include "policyd/priv/priv.h"
@@ -43,58 +46,27 @@ open_regular(int dir, const char *name, int flags)
 }
 
 static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* mail.log.1, mail.log-20261231, mail.log.old of mail.log. */
-static bool
 is_rotation(const char *name, const char *base)
 {
-	size_t len = strlen(base);
+	size_t len = strlen(name);
+	struct logname parsed;
 
-	if (strncmp(name, base, len) != 0 || name[len] == '\0' ||
-	    strchr(".-_", name[len]) == NULL)
-		return false;
-	name += len + 1;
-	return is_digit(*name) || strcmp(name, "old") == 0 ||
-	    strcmp(name, "bak") == 0;
+	return logname_parse(
+	    name, len - logname_packed(name, len), base, &parsed);
 }
 
-/* mail-20261230.log, where the link now points to mail-20261231.log. */
-static bool
-is_namesake(const char *name, const char *base)
-{
-	size_t digits = 0;
-
-	for (; *name != '\0' && *base != '\0'; name++, base++) {
-		if (is_digit(*name) && is_digit(*base))
-			digits++;
-		else if (*name != *base)
-			return false;
-	}
-	return *name == '\0' && *base == '\0' && digits >= 6;
-}
-
-/* The file with this inode, if rotation may have put it beside `path`. */
+/* The file with this inode, if rotation may have put it there. */
 static int
-open_beside(const char *path, bool target, uint64_t dev, uint64_t ino)
+open_beside(const struct logplace *place, uint64_t dev, uint64_t ino)
 {
-	const char *base = strrchr(path, '/') + 1;
-	char where[PATH_MAX];
+	DIR *dir = opendir(place->dir);
 	const struct dirent *d;
-	DIR *dir;
 	int fd = -1;
 
-	memcpy(where, path, (size_t)(base - path));
-	where[base - path] = '\0';
-	dir = opendir(where);
 	while (dir != NULL && fd < 0 && (d = readdir(dir)) != NULL) {
 		struct stat st;
 
-		if (!is_rotation(d->d_name, base) &&
-		    !(target && is_namesake(d->d_name, base)))
+		if (!is_rotation(d->d_name, place->name))
 			continue;
 		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) !=
 			0 ||
@@ -116,11 +88,15 @@ open_beside(const char *path, bool target, uint64_t dev, uint64_t ino)
 static int
 open_rotated(const char *path, uint64_t dev, uint64_t ino)
 {
-	char real[PATH_MAX];
-	int fd = open_beside(path, false, dev, ino);
+	struct logplace places[LOGPLACE_MAX];
+	size_t n = logplace_find(path, places);
+	struct stat st;
+	int fd = -1;
 
-	if (fd < 0 && realpath(path, real) != NULL && strcmp(real, path) != 0)
-		fd = open_beside(real, true, dev, ino);
+	if (n > 1 && (lstat(path, &st) != 0 || st.st_uid != 0))
+		n = 1;
+	for (size_t i = 0; i < n && fd < 0; i++)
+		fd = open_beside(&places[i], dev, ino);
 	if (fd < 0)
 		errno = ENOENT;
 	return fd;

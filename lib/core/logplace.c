@@ -1,7 +1,7 @@
 /*
  * logplace: see logplace.h.
  */
-#include "lib/io/logplace.h"
+#include "lib/core/logplace.h"
 
 #include <stdbool.h>
 #include <stdio.h>
