@@ -217,7 +217,7 @@ wait_answers {
 sub
 start_baseline {
 	my ($unix) = @_;
-	my (%rate, %server, %proc);
+	my (%cost, %server, %proc);
 
 	for my $mode (qw(raw buffer)) {
 		my $endpoint = endpoint($unix);
@@ -228,14 +228,15 @@ start_baseline {
 		wait_answers($endpoint);
 		$server{$mode} = [$endpoint, $proc{$mode}->pid];
 	}
-	for my $round (1 .. 3) {
+	# By processor time for an answer: rates of so short a time say little.
+	for my $round (1 .. 7) {
 		for my $mode (qw(raw buffer)) {
-			push @{$rate{$mode}}, load($server{$mode}, conns => 10,
-				seconds => 0.5)->{rate};
+			push @{$cost{$mode}}, load($server{$mode}, conns => 10,
+				seconds => 0.2)->{cpu} || 1e9;
 		}
 	}
 	my ($best, $other) = sort {
-		median(@{$rate{$b}}) <=> median(@{$rate{$a}})
+		median(@{$cost{$a}}) <=> median(@{$cost{$b}})
 	} qw(raw buffer);
 	$proc{$other}->stop;
 	return $server{$best};
