@@ -206,6 +206,26 @@ blocklist_id(const struct blocklist *bl, const struct addr *a, uint32_t *id_r)
 	return *id_r != PREFIXMAP_NONE;
 }
 
+void
+blocklist_expect(const struct blocklist *bl, const struct addr *host)
+{
+	prefixmap_expect(bl->map, host);
+}
+
+/* Has what a match may find fetched. An item can lie in two cache lines. */
+static void
+items_expect(const struct blocklist *bl, const struct addr *a)
+{
+	const uint32_t id = prefixmap_guess(bl->map, a);
+	const char *it;
+
+	if (id == PREFIXMAP_NONE)
+		return;
+	it = (const char *)item_at(bl, id);
+	__builtin_prefetch(it);
+	__builtin_prefetch(it + sizeof(struct item) - 1);
+}
+
 /*
  * Nearly all lookups find nothing, and have probed each length in use for that.
  * What is found at the highest level ends the search; else it goes on as if
@@ -219,6 +239,7 @@ blocklist_match(const struct blocklist *bl, const struct addr *a, double now,
 	int best_level = -1;
 	unsigned plen = 128;
 
+	items_expect(bl, a);
 	while (best_level != (int)n - 1 || best == PREFIXMAP_NONE) {
 		id = prefixmap_match(bl->map, a, plen, &plen);
 		if (id == PREFIXMAP_NONE)

@@ -56,6 +56,9 @@ bool blocklist_id(
 bool blocklist_match(const struct blocklist *, const struct addr *a, double now,
     const struct level *levels, size_t n, struct block *out);
 
+/* A match for this host is to come soon: see prefixmap_expect(). */
+void blocklist_expect(const struct blocklist *, const struct addr *host);
+
 /* Removes up to `max` entries with until <= horizon; calls `gone` for each
  * (may be NULL). Returns how many. */
 typedef void blocklist_visit(void *ctx, const struct block *);

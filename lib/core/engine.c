@@ -19,6 +19,7 @@
  * what they belong to is kept for so long beyond its time. Seconds. */
 #define ENGINE_SLACK 600.0
 #define EXPIRE_CHUNK 1024
+#define EXPECT_MIN 32768 /* entries; a smaller view is in the cache anyway */
 #define SOURCES_MAX 1024
 
 /* Names of levels come from other hosts, too: there may be any number. */
@@ -363,6 +364,18 @@ engine_query(struct engine *e, const struct policy_request *req, double now,
 	e->stats.queries++;
 	e->stats.by_why[out->why]++;
 	e->stats.dry += out->dry;
+}
+
+void
+engine_expect(const struct engine *e, const char *buf, size_t len)
+{
+	struct policy_str client;
+	struct addr a;
+
+	if (blocklist_count(e->view) >= EXPECT_MIN &&
+	    policy_ahead(buf, len, &client) &&
+	    addr_parse_host(client.ptr, client.len, &a))
+		blocklist_expect(e->view, &a);
 }
 
 static void

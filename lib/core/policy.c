@@ -24,6 +24,7 @@
 #include "lib/core/errbuf.h"
 
 #define REQUEST_VALUE "smtpd_access_policy"
+#define AHEAD_LINES 6
 
 #define IS_NAME(s) (memcmp(line, s, sizeof(s) - 1) == 0)
 
@@ -161,6 +162,29 @@ policy_parse(struct policy_scan *scan, const char *buf, size_t len,
 	if (max == POLICY_REQUEST_MAX)
 		return policy_bad(reason_r, "request too long");
 	return POLICY_MORE;
+}
+
+bool
+policy_ahead(const char *buf, size_t len, struct policy_str *client)
+{
+	static const char name[] = "client_address=";
+	const size_t name_len = sizeof(name) - 1;
+
+	for (int line = 0; line < AHEAD_LINES; line++) {
+		const char *nl = memchr(buf, '\n', len);
+		const size_t n = nl != NULL ? (size_t)(nl - buf) : 0;
+
+		if (nl == NULL)
+			return false;
+		if (n > name_len && memcmp(buf, name, name_len) == 0) {
+			client->ptr = buf + name_len;
+			client->len = n - name_len;
+			return true;
+		}
+		buf = nl + 1;
+		len -= n + 1;
+	}
+	return false;
 }
 
 /* An enhanced status code (RFC 3463) at the start of s, as dsn_valid() of

@@ -68,6 +68,13 @@ enum policy_status policy_parse(struct policy_scan *scan, const char *buf,
     const char **reason_r);
 
 /*
+ * A look ahead at bytes that have not been parsed: the client's address, if it
+ * is in one of the first lines, where Postfix has it. Nothing is checked; a
+ * hint at most.
+ */
+bool policy_ahead(const char *buf, size_t len, struct policy_str *client);
+
+/*
  * Action texts. A template may hold {address} {rule} {level} {until}, and {{ or
  * }} for a brace. Postfix reads some actions as permit or as its own
  * configuration error, so they are checked when the configuration is read.

@@ -499,6 +499,47 @@ prefixmap_match(const struct prefixmap *pm, const struct addr *host,
 	return PREFIXMAP_NONE;
 }
 
+/* Where the longest prefix that could hold this host would be. */
+static const struct table *
+map_first(const struct prefixmap *pm, const struct addr *host, uint32_t *i_r,
+    uint64_t *hash_r)
+{
+	const int plen = plen_below(pm, addr_is_v4(host), host->plen);
+	struct addr key;
+
+	if (plen < 0)
+		return NULL;
+	key = addr_mask(host, (unsigned)plen);
+	*hash_r = addr_hash(&key, pm->seed);
+	return map_bucket(pm, *hash_r, i_r);
+}
+
+void
+prefixmap_expect(const struct prefixmap *pm, const struct addr *host)
+{
+	uint64_t hash;
+	uint32_t i;
+	const struct table *t = map_first(pm, host, &i, &hash);
+
+	if (t == NULL)
+		return;
+	__builtin_prefetch(&t->tags[i]);
+	__builtin_prefetch(&t->heads[i]);
+}
+
+uint32_t
+prefixmap_guess(const struct prefixmap *pm, const struct addr *host)
+{
+	uint64_t hash;
+	uint32_t i;
+	const struct table *t = map_first(pm, host, &i, &hash);
+
+	if (t == NULL || (t->tags[i] & hash_tag(hash)) == 0 ||
+	    t->heads[i] == MAP_END)
+		return PREFIXMAP_NONE;
+	return t->heads[i];
+}
+
 struct addr
 prefixmap_key(const struct prefixmap *pm, uint32_t id)
 {

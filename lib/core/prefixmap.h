@@ -39,6 +39,14 @@ uint32_t prefixmap_del(struct prefixmap *, const struct addr *);
  */
 uint32_t prefixmap_match(const struct prefixmap *, const struct addr *host,
     unsigned max_plen, unsigned *plen_r);
+/*
+ * For look-ups whose data is in no cache of the processor. expect() has it
+ * fetch what a match for this host looks at first, while the caller does
+ * something else. guess() is then the id that the match may find, or NONE: the
+ * caller can have fetched what it keeps for it, while the match compares.
+ */
+void prefixmap_expect(const struct prefixmap *, const struct addr *host);
+uint32_t prefixmap_guess(const struct prefixmap *, const struct addr *host);
 /* The address of an id that is in the map. */
 struct addr prefixmap_key(const struct prefixmap *, uint32_t id);
 size_t prefixmap_count(const struct prefixmap *);

@@ -145,6 +145,7 @@ policysrv_input(
 		const char *reason;
 		size_t used;
 
+		engine_expect(p->engine, buf + at, len - at);
 		switch (policy_parse(
 		    &client->scan, buf + at, len - at, &req, &used, &reason)) {
 		case POLICY_COMPLETE:

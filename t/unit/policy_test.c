@@ -530,10 +530,38 @@ test_format_length(void)
 	    "unchecked: braces");
 }
 
+/* The hint, for every part of the stream's beginning. */
+static void
+test_ahead(void)
+{
+	static const char late[] = "a=\nb=\nc=\nd=\ne=\nf=\ng=\n"
+				   "client_address=192.0.2.1\n";
+	const char *line = strstr(stream, "client_name=");
+	const size_t end = (size_t)(line - stream);
+	struct policy_str ca;
+	unsigned wrong = 0;
+
+	for (size_t len = 0; len <= STREAM_LEN; len++) {
+		char *part = malloc(len > 0 ? len : 1);
+
+		memcpy(part, stream, len);
+		if (policy_ahead(part, len, &ca) != (len >= end))
+			wrong++;
+		else if (len >= end)
+			wrong += !same(&ca, "192.0.2.1");
+		free(part);
+	}
+	is_int(wrong, 0, "the client's address is seen as soon as it is there");
+	ok(!policy_ahead(late, sizeof(late) - 1, &ca), "not far behind");
+	ok(!policy_ahead("client_address=\n", 16, &ca), "not an empty one");
+	ok(!policy_ahead("\n\n\n", 3, &ca), "not in nothing");
+}
+
 int
 main(void)
 {
 	test_splits();
+	test_ahead();
 	test_garbage();
 	test_bounds();
 	test_check_accepts();

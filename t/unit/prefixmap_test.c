@@ -139,6 +139,11 @@ matches(const struct prefixmap *pm, const struct model *m)
 		uint32_t id;
 
 		host.plen = 128;
+		prefixmap_expect(pm, &host);
+		/* A hint, but none where there is a host. */
+		if (prefixmap_get(pm, &host) != PREFIXMAP_NONE &&
+		    !prefixmap_used(pm, prefixmap_guess(pm, &host)))
+			return false;
 		id = prefixmap_match(pm, &host, max, &plen);
 		if (id != model_match(m, &host, max))
 			return false;
