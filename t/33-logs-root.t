@@ -123,6 +123,18 @@ rotated_to('beside the target of a link', $real, "$real.1", "$real.2");
 rotated_to('beside the target, by date', $real, "$there/real-20261121.log",
 	"$there/real-20261120.log");
 
+# Compressed while nobody looked.
+$d->stop;
+lost($real, '192.0.2.91');
+rename $real, "$real.1" or die "rename: $!";
+is((run_cmd('gzip', "$real.1"))[0], 0, '(compressed)');
+lost($real, '192.0.2.92');
+$d->start;
+scored('192.0.2.91', 'a compressed file');
+scored('192.0.2.92', 'and what came after it');
+is(state_of()->{lost}, 0, 'nothing is lost');
+unlink "$real.1.gz";
+
 # What the helper does not take for a rotated file, it does not open.
 $d->stop;
 rename $real, "$there/other.1.log" or die "rename: $!";

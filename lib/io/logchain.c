@@ -46,7 +46,8 @@ logchain_entry(struct logchain *c, int dirfd, const struct logplace *place,
 	const char *name = de->d_name;
 	size_t len = strlen(name), ending = logname_packed(name, len);
 	struct logname what = { LOGNAME_OTHER, 0, 0 };
-	struct logchain_file file = { .packed = ending > 0 };
+	struct logchain_file file = { .packed = ending > 0,
+		.gzip = ending > 0 && strcmp(name + len - ending, ".gz") == 0 };
 	struct stat st;
 
 	if (strcmp(name, place->name) == 0)

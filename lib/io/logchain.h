@@ -5,9 +5,9 @@
  * These are the regular files beside it (and beside its target, where it is a
  * symbolic link) with the names that rotation gives them (logname.h).
  * When a directory holds several kinds, modification time decides for
- * all. Compressed ones (.gz .bz2 .xz .zst .lz4 .Z) take part: they cannot be
- * read, but they show that something lies between two others; not so while
- * the uncompressed form is there as well.
+ * all. Compressed ones (.gz .bz2 .xz .zst .lz4 .Z) take part: those of gzip(1)
+ * are read, the others show that something lies between two; not so while the
+ * uncompressed form is there as well.
  *
  * Rotation may run while the directory is read, and rename a file from a name
  * not yet seen to one already passed. So it is read until two passes agree.
@@ -30,6 +30,7 @@ struct logchain_file {
 	uint64_t size;
 	double mtime;
 	bool packed; /* compressed */
+	bool gzip;   /* by gzip(1) */
 	enum logname_kind kind;
 	const char *key; /* the part of `path` that orders */
 	size_t key_len;

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/io/gunzip.h"
+
 /* How far back the end of the last complete line is looked for. */
 #define LOGFILE_BACK_MAX (1024 * 1024)
 
@@ -82,9 +84,70 @@ logfile_adopt(struct logfile *f, int fd)
 	return true;
 }
 
+/* The first bytes; then it stands at its beginning again. */
+static bool
+logfile_read_packed_head(struct logfile *f)
+{
+	ssize_t n = 0;
+
+	/* A file that gives so little for so much is damaged anyway. */
+	for (int i = 0; i < 8 && f->head_len < sizeof(f->head); i++) {
+		n = gunzip_read(f->gz, f->head + f->head_len,
+		    sizeof(f->head) - f->head_len);
+		if (n > 0)
+			f->head_len += (size_t)n;
+		else if (n != GUNZIP_AGAIN)
+			break;
+	}
+	gunzip_rewind(f->gz);
+	return f->head_len > 0 || n == 0;
+}
+
+bool
+logfile_adopt_packed(struct logfile *f, int fd)
+{
+	int saved;
+
+	memset(f, 0, sizeof(*f));
+	f->fd = fd;
+	if (logfile_stat(f)) {
+		f->gz = gunzip_create(fd);
+		f->size = UINT64_MAX;
+		if (f->gz != NULL && logfile_read_packed_head(f))
+			return true;
+	}
+	saved = errno;
+	logfile_close(f);
+	errno = saved;
+	return false;
+}
+
+/* The next bytes of the content, or a piece of what was read before. */
+static ssize_t
+logfile_read_packed(struct logfile *f, char *buf, size_t cap)
+{
+	bool skip = f->gz_at < f->at;
+	ssize_t n;
+
+	if (skip && cap > f->at - f->gz_at)
+		cap = (size_t)(f->at - f->gz_at);
+	n = gunzip_read(f->gz, buf + LOGFILE_OVERLAP, cap);
+	if (n == GUNZIP_AGAIN)
+		return LOGFILE_AGAIN;
+	if (n < 0)
+		return errno == EBADMSG ? LOGFILE_DAMAGED : -1;
+	f->gz_at += (uint64_t)n;
+	if (skip)
+		return n > 0 ? LOGFILE_AGAIN : 0;
+	f->at = f->gz_at;
+	return n;
+}
+
 void
 logfile_close(struct logfile *f)
 {
+	if (f->fd != -1)
+		gunzip_destroy(&f->gz);
 	if (f->fd != -1)
 		close(f->fd);
 	f->fd = -1;
@@ -113,8 +176,8 @@ logfile_is_grown(const struct logfile *f)
 		memcmp(head, f->head, f->head_len) == 0);
 }
 
-ssize_t
-logfile_read(struct logfile *f, char *buf, size_t cap)
+static ssize_t
+logfile_read_plain(struct logfile *f, char *buf, size_t cap)
 {
 	size_t over = f->over_len;
 	char *start = buf + LOGFILE_OVERLAP - over;
@@ -137,12 +200,27 @@ logfile_read(struct logfile *f, char *buf, size_t cap)
 	return n - (ssize_t)over;
 }
 
+ssize_t
+logfile_read(struct logfile *f, char *buf, size_t cap)
+{
+	return f->gz != NULL ? logfile_read_packed(f, buf, cap)
+			     : logfile_read_plain(f, buf, cap);
+}
+
 bool
 logfile_seek(struct logfile *f, uint64_t at)
 {
 	size_t n = at < sizeof(f->over) ? (size_t)at : sizeof(f->over);
 	char over[LOGFILE_OVERLAP];
 
+	if (f->gz != NULL) {
+		if (at < f->gz_at) {
+			gunzip_rewind(f->gz);
+			f->gz_at = 0;
+		}
+		f->at = at;
+		return true;
+	}
 	if (logfile_pread(f->fd, over, n, at - n, n) != (ssize_t)n)
 		return false;
 	memcpy(f->over, over, n);
@@ -154,9 +232,13 @@ logfile_seek(struct logfile *f, uint64_t at)
 bool
 logfile_take_over(struct logfile *f, struct logfile *other)
 {
-	if (!logfile_seek(other, f->at) || other->over_len < f->over_len ||
-	    memcmp(other->over + other->over_len - f->over_len, f->over,
-		f->over_len) != 0)
+	if (!logfile_seek(other, f->at))
+		return false;
+	/* Of a compressed one its beginning must be enough. */
+	if (other->gz == NULL &&
+	    (other->over_len < f->over_len ||
+		memcmp(other->over + other->over_len - f->over_len, f->over,
+		    f->over_len) != 0))
 		return false;
 	logfile_close(f);
 	*f = *other;

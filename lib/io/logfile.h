@@ -9,6 +9,10 @@
  * bytes, or others, mean that the file was rewritten. That misses only a file
  * whose new content repeats the old at both places.
  *
+ * A compressed file is one that was rotated: nobody writes to it any more. All
+ * numbers but its inode are those of its content. It can only be read from its
+ * beginning, so going on at a place takes reads that give nothing.
+ *
  * Across restarts the first LOGPOS_HEAD_MAX bytes do the same service: their
  * hash is part of the saved position.
  */
@@ -26,11 +30,13 @@
 #define LOGFILE_OVERLAP 256
 
 struct logfile {
-	int fd; /* -1: closed */
+	int fd;		   /* -1: closed */
+	struct gunzip *gz; /* compressed, or NULL */
+	uint64_t gz_at;	   /* how much of it was read; `at` when all skipped */
 	uint64_t dev;
 	uint64_t ino;
 	uint64_t at;   /* next byte to read */
-	uint64_t size; /* when last looked at */
+	uint64_t size; /* when last looked at; compressed: UINT64_MAX */
 	double mtime;  /* likewise; seconds since 1970, never 0 */
 	size_t head_len;
 	size_t over_len;
@@ -39,17 +45,21 @@ struct logfile {
 };
 
 #define LOGFILE_REWRITTEN ((ssize_t)-2)
+#define LOGFILE_AGAIN ((ssize_t)-3)   /* compressed: nothing yet */
+#define LOGFILE_DAMAGED ((ssize_t)-4) /* compressed: it ends here; once */
 
 /* open(2) for reading; a FIFO does not block it. -1 and errno. */
 int logfile_open(const char *path);
 /* Takes `fd` over, at its first byte. On failure `fd` is closed: false and
  * errno, EISDIR for a directory, EINVAL for what is no regular file. */
 bool logfile_adopt(struct logfile *, int fd);
+/* The same for a file compressed by gzip(1); EINVAL also if it is none. */
+bool logfile_adopt_packed(struct logfile *, int fd);
 void logfile_close(struct logfile *);
 /*
  * The next bytes, at most `cap`, into buf + LOGFILE_OVERLAP, which has room
  * for LOGFILE_OVERLAP + cap. Returns their number, 0 at the end, -1 and errno,
- * or LOGFILE_REWRITTEN.
+ * or one of the above.
  */
 ssize_t logfile_read(struct logfile *, char *buf, size_t cap);
 /* Goes on at `at`; false, and nothing changes, when the file is shorter. */

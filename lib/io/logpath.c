@@ -62,13 +62,21 @@ logpath_open_rotated(const struct logpath *p, const struct logchain_file *entry,
 		if (fd == -1 && errno == ENOENT)
 			errno = EACCES;
 	}
-	if (fd == -1 || !logfile_adopt(f, fd))
+	if (fd == -1 ||
+	    !(entry->gzip ? logfile_adopt_packed(f, fd) : logfile_adopt(f, fd)))
 		return false;
 	if (f->ino == entry->ino && f->dev == entry->dev)
 		return true;
 	logfile_close(f);
 	errno = ENOENT;
 	return false;
+}
+
+/* Compressed by what we cannot undo. */
+static bool
+logpath_is_closed(const struct logchain_file *e)
+{
+	return e->packed && !e->gzip;
 }
 
 /* After this error the same open(2) may work soon. */
@@ -86,7 +94,7 @@ logpath_search_pass(const struct logpath *p, const struct logchain *chain,
 	for (size_t i = 0; i < logchain_count(chain); i++) {
 		const struct logchain_file *e = logchain_get(chain, i);
 
-		if (e->packed ||
+		if (logpath_is_closed(e) ||
 		    (copy ? e->mtime < pos->time : e->ino != pos->ino))
 			continue;
 		if (!logpath_open_rotated(p, e, f)) {
@@ -133,7 +141,7 @@ logpath_next(const struct logpath *p, const struct logchain *chain, size_t i,
 
 		if (cur->fd != -1 && e->ino == cur->ino && e->dev == cur->dev)
 			break; /* rotated since it was opened */
-		if (e->packed)
+		if (logpath_is_closed(e))
 			continue;
 		found = logpath_open_rotated(p, e, next_r);
 		if (found)
@@ -182,7 +190,7 @@ logpath_resume_after(const struct logpath *p, const struct logchain *chain,
 	for (; i < logchain_count(chain); i++) {
 		const struct logchain_file *e = logchain_get(chain, i);
 
-		if (!e->packed)
+		if (!logpath_is_closed(e))
 			break;
 		if (*packed == '\0' && e->mtime > pos->time)
 			packed = e->path;

@@ -334,6 +334,17 @@ tail_read_failed(struct tail *t)
 	tail_progress(t);
 }
 
+/* A compressed file that cannot be read to its end: what is left is lost. */
+static void
+tail_damaged(struct tail *t)
+{
+	t->stats.lost++;
+	log_warning("%s: a compressed file is damaged; the rest of its lines "
+		    "is lost",
+	    t->path);
+	tail_again(t);
+}
+
 /* One turn: at most one chunk. */
 static void
 tail_step(void *arg)
@@ -350,6 +361,10 @@ tail_step(void *arg)
 		tail_at_end(t);
 	else if (n == LOGFILE_REWRITTEN)
 		tail_rewritten(t);
+	else if (n == LOGFILE_AGAIN)
+		tail_again(t);
+	else if (n == LOGFILE_DAMAGED)
+		tail_damaged(t);
 	else
 		tail_read_failed(t);
 }
@@ -452,8 +467,8 @@ tail_stats(const struct tail *t, struct tail_stats *out)
 	out->state = t->state == TAIL_MISSING ? "missing"
 	    : t->state == TAIL_CURRENT	      ? "current"
 					      : "reading";
-	if (t->state != TAIL_MISSING && fstat(t->file.fd, &st) == 0 &&
-	    (uint64_t)st.st_size > t->file.at)
+	if (t->state != TAIL_MISSING && t->file.gz == NULL &&
+	    fstat(t->file.fd, &st) == 0 && (uint64_t)st.st_size > t->file.at)
 		out->behind = (uint64_t)st.st_size - t->file.at;
 }
 

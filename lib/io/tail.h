@@ -14,7 +14,8 @@
  * Rotation by rename: the old file is followed until its successor has
  * content and the old one has no more; several rotations that happened while
  * nobody was looking are found in the directory by inode (mail.log.1,
- * mail.log-20261231, ...) and read in order (logchain.h). Truncation
+ * mail.log-20261231, ...) and read in order (logchain.h), those that gzip(1)
+ * has compressed as well. Truncation
  * (copytruncate): a file that is shorter than what was read, or holds other
  * bytes before that place (logfile.h), is read from its start; what was not
  * read before is looked for in a copy. A symbolic link is followed; when it
@@ -75,7 +76,7 @@ struct tail_stats {
 	uint64_t rotations;
 	uint64_t truncations;
 	uint64_t errors;   /* failed opens and reads */
-	uint64_t lost;	   /* times that a saved position was not found again */
+	uint64_t lost;	   /* files, or ends of them, that could not be read */
 	const char *state; /* "missing", "reading", "current" */
 	uint64_t behind;   /* bytes of the current file not yet read */
 };

@@ -1,5 +1,6 @@
 /* tail: where it goes on after a restart, and how it catches up. */
 #include <sys/resource.h>
+#include <zlib.h>
 
 #include "lib/io/tail.h"
 
@@ -107,18 +108,18 @@ test_lost(void)
 	prepare("compressed in between");
 	kit_append("mail.log", "three\n");
 	kit_rename("mail.log", "mail.log.3");
-	kit_append("mail.log.2.gz", "packed");
+	kit_append("mail.log.2.xz", "packed");
 	kit_append("mail.log.1", "five\n");
 	kit_append("mail.log", "six\n");
 	kit_start(false);
 	kit_expect("three\nfive\nsix\n", "the others are read");
 	is_int(kit_stats().lost, 1, "counted");
-	is_int(kit_count_said("mail.log.2.gz cannot be read"), 1, "said");
+	is_int(kit_count_said("mail.log.2.xz cannot be read"), 1, "said");
 	kit_stop();
 
 	prepare("the saved file is compressed");
 	unlink(kit_path("mail.log"));
-	kit_append("mail.log.2.gz", "packed");
+	kit_append("mail.log.2.xz", "packed");
 	kit_append("mail.log.3", "older\n");
 	kit_age("mail.log.3", 1000);
 	kit_append("mail.log.1", "five\n");
@@ -126,7 +127,7 @@ test_lost(void)
 	kit_start(false);
 	kit_expect("five\nsix\n", "goes on with what came after it");
 	is_int(kit_stats().lost, 1, "counted");
-	is_int(kit_count_said("mail.log.2.gz; lines may be lost"), 1, "said");
+	is_int(kit_count_said("mail.log.2.xz; lines may be lost"), 1, "said");
 	is_int(kit_end, 8 + 9, "offsets go on");
 	kit_stop();
 
@@ -219,6 +220,133 @@ test_lost(void)
 	is_int(kit_stats().lost, 0, "nothing is given up for lost");
 	is_int(kit_lines, 1, "nor skipped");
 	kit_stop();
+}
+
+/* As gzip(1) makes it; `cut` bytes are missing at its end. */
+static void
+pack(const char *name, const char *text, size_t len, size_t cut)
+{
+	gzFile gz = gzopen(kit_path(name), "ab");
+	struct stat st;
+
+	if (gz == NULL || gzwrite(gz, text, (unsigned)len) != (int)len ||
+	    gzclose(gz) != Z_OK)
+		log_fatal("%s: gzwrite", name);
+	if (cut > 0 &&
+	    (stat(kit_path(name), &st) != 0 ||
+		truncate(kit_path(name), st.st_size - (off_t)cut)))
+		log_fatal("%s: %s", name, strerror(errno));
+}
+
+static void
+pack_text(const char *name, const char *text)
+{
+	pack(name, text, strlen(text), 0);
+}
+
+static void
+test_packed(void)
+{
+	enum { LINES = 60000 };
+	char *big = x_calloc(LINES, 16);
+	size_t len = 0, half = 0;
+
+	prepare("compressed while away");
+	unlink(kit_path("mail.log"));
+	pack_text("mail.log.3.gz", "one\ntwo\nthree\n");
+	pack_text("mail.log.2.gz", "four\n");
+	pack_text("mail.log.2.gz", "five\n"); /* a second member */
+	kit_append("mail.log.1", "six\n");
+	kit_append("mail.log", "seven\n");
+	kit_start(false);
+	kit_expect("three\nfour\nfive\nsix\nseven\n",
+	    "goes on in the middle, and in order");
+	is_int(kit_stats().lost, 0, "nothing lost");
+	is_int(kit_end, 14 + 10 + 4 + 6, "offsets are those of the content");
+	ok(tail_rewind(kit_tail, 8), "back into a compressed one");
+	kit_forget();
+	kit_ordered = true;
+	kit_expect("three\nfour\nfive\nsix\nseven\n", "the same again");
+	kit_stop();
+
+	prepare("compressed, and nothing behind it yet");
+	unlink(kit_path("mail.log"));
+	pack_text("mail.log.1.gz", "one\ntwo\nthree\nend without newline");
+	kit_append("mail.log", "");
+	kit_start(false);
+	kit_until(kit_lines == 1 && kit_current);
+	kit_stop();
+	kit_start(false);
+	kit_append("mail.log", "four\n");
+	kit_expect("three\nend without newline\nfour\n",
+	    "stopped and started at its end");
+	is_int(kit_stats().lost, 0, "nothing lost");
+	kit_stop();
+
+	prepare("damaged");
+	unlink(kit_path("mail.log"));
+	pack("mail.log.3.gz", "one\ntwo\nthree\n", 14, 6);
+	kit_append("mail.log.2.gz", "this is none");
+	pack("mail.log.1.gz", "", 0, 0);
+	kit_append("mail.log", "four\n");
+	kit_start(false);
+	kit_expect("three\nfour\n", "what there is, and what comes after it");
+	is_int(kit_stats().lost, 2, "counted");
+	is_int(kit_count_said("is damaged"), 1, "the one is said");
+	is_int(kit_count_said("mail.log.2.gz cannot be read"), 1, "the other");
+	kit_turns(20);
+	is_int(kit_stats().lost, 2, "once");
+	kit_stop();
+
+	kit_case("a large one, from the middle");
+	for (int i = 0; i < LINES; i++) {
+		len += (size_t)snprintf(big + len, 16, "line %d\n", i);
+		if (i == LINES / 2)
+			half = len;
+	}
+	kit_write("mail.log", 0, big, half);
+	kit_start(true);
+	kit_until(kit_lines == LINES / 2 + 1 && kit_current);
+	kit_stop();
+	kit_forget();
+	kit_ordered = true;
+	unlink(kit_path("mail.log"));
+	pack("mail.log.1.gz", big, len, 0);
+	kit_append("mail.log", "new\n");
+	kit_start(false);
+	for (uint64_t was = 0, n = 0; n < 100000 && kit_lines < LINES / 2;
+	     n++) {
+		kit_turns(1);
+		if (kit_stats().bytes - was > TAIL_CHUNK)
+			ok(false, "too much in one turn");
+		was = kit_stats().bytes;
+	}
+	kit_until(kit_lines == LINES / 2);
+	ok(kit_len == len - half + 4 &&
+		memcmp(kit_text, big + half, len - half) == 0 &&
+		strcmp(kit_text + len - half, "new\n") == 0,
+	    "all the rest, and the new one");
+	is_int(kit_stats().lost, 0, "nothing lost");
+	kit_stop();
+
+	kit_case("copied, compressed and truncated, while it was behind");
+	for (int i = 0; i < 20; i++)
+		kit_append("mail.log", "a line of the old file\n");
+	kit_start(true);
+	kit_until(kit_lines == 20);
+	tail_pause(kit_tail, true);
+	memset(big, 0, len);
+	for (int i = 0; i < 20; i++)
+		strcat(big, "a line of the old file\n");
+	strcat(big, "21\n22\n");
+	pack_text("mail.log.1.gz", big);
+	kit_truncate("mail.log", "23\n");
+	tail_pause(kit_tail, false);
+	kit_until(kit_lines == 23);
+	is_str(strstr(kit_text, "21"), "21\n22\n23\n",
+	    "the copy is read to its end, then the file");
+	kit_stop();
+	free(big);
 }
 
 /* How often an answer could have been given meanwhile. */
@@ -437,6 +565,7 @@ main(void)
 	before = kit_descriptors();
 	test_chain();
 	test_lost();
+	test_packed();
 	test_catch_up();
 	test_pause();
 	test_rewind();
