@@ -26,7 +26,7 @@ use MxwardenTest;
 
 my %VERDICT = (offence => 'offence', fault => 'server fault',
 	end => 'end of connection', own => 'own refusal',
-	join => 'queue id joined');
+	join => 'queue id joined', ambiguous => 'ambiguous');
 
 # The rules of a file: name => kind.
 sub

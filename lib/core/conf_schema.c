@@ -246,10 +246,10 @@ check_counts(const char *value, struct errbuf *err)
 int
 conf_kind(const char *value)
 {
-	static const char *const names[] = { "offence", "fault", "end",
-		"join" };
+	static const char *const names[] = { "offence", "fault", "end", "join",
+		"ambiguous" };
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		if (strcmp(value, names[i]) == 0)
 			return i;
 	return -1;
@@ -261,7 +261,7 @@ check_kind(const char *value, struct errbuf *err)
 	if (conf_kind(value) < 0)
 		return errbuf_set(err,
 		    "'%s' is not \"offence\", \"fault\", "
-		    "\"end\" or \"join\"",
+		    "\"end\", \"join\" or \"ambiguous\"",
 		    value);
 	return 0;
 }

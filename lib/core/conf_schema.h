@@ -53,7 +53,7 @@ unsigned conf_mode(const char *value);
 
 /* An enum conf_firewall. */
 int conf_backend(const char *value);
-/* One of "each", "once", "total"; one of "offence", "fault", "end". */
+/* Enums rule_counts and rule_kind. */
 int conf_counts(const char *value);
 int conf_kind(const char *value);
 /* An enum msg_level; -1: none. */

@@ -228,6 +228,8 @@ feed_line(struct engine *e, struct source *src, const char *text, size_t len,
 	case RULES_MATCH:
 		break;
 	}
+	if (m.rule->kind == RULE_AMBIGUOUS)
+		return FEED_NO_MATCH;
 	if (m.rule->kind != RULE_OWN)
 		source_note_set(src, m.rule->set);
 	switch (m.rule->kind) {
@@ -255,6 +257,8 @@ feed_line(struct engine *e, struct source *src, const char *text, size_t len,
 		break;
 	case RULE_OFFENCE:
 		feed_offence(e, src, &line, &m, end, ref, now);
+		break;
+	case RULE_AMBIGUOUS:
 		break;
 	}
 	return FEED_KNOWN;
@@ -297,6 +301,8 @@ explain_verdict(struct engine *e, struct explanation *x)
 		return "end of connection";
 	case RULE_JOIN:
 		return "queue id joined";
+	case RULE_AMBIGUOUS:
+		return "ambiguous";
 	case RULE_OFFENCE:
 		break;
 	}

@@ -419,6 +419,10 @@ matcher_match(
 			return RULES_MATCH;
 		if (t == TRIED_LIMIT)
 			result = RULES_LIMIT;
+		/* What it guards against must not follow. */
+		if (t == TRIED_LIMIT &&
+		    p->rules[c->candidate].rule->kind == RULE_AMBIGUOUS)
+			break;
 	}
 	return result;
 }
@@ -431,6 +435,7 @@ matcher_explain(struct matcher *m, const struct logline *line,
 	size_t len =
 	    line->msg_len < RULES_LINE_MAX ? line->msg_len : RULES_LINE_MAX;
 	enum rules_result result = RULES_NONE;
+	bool guarded = false;
 
 	if (p == NULL || len == 0)
 		return RULES_NONE;
@@ -444,11 +449,12 @@ matcher_explain(struct matcher *m, const struct logline *line,
 			t = candidate_try(m, c, line->msg, len, &match);
 		if (tried != NULL)
 			tried(ctx, c->rule, tried_names[t]);
-		if (t == TRIED_MATCH && result != RULES_MATCH) {
+		if (t == TRIED_MATCH && result != RULES_MATCH && !guarded) {
 			*out = match;
 			result = RULES_MATCH;
 		} else if (t == TRIED_LIMIT && result == RULES_NONE) {
 			result = RULES_LIMIT;
+			guarded = c->rule->kind == RULE_AMBIGUOUS;
 		}
 	}
 	return result;

@@ -11,6 +11,11 @@
  *   {queueid}    NOQUEUE or a queue id
  *   {queue}      (?<queue>...): a queue id that joins lines
  *   {reply}      a 4xx or 5xx code, with or without an enhanced status code
+ *   {eximhost}   NAME (HELO) [{addr}]:PORT FIELD=..., as Exim writes a client
+ *   {eximother}  ) [ADDRESS]:PORT FIELD=...: the end of one, not captured
+ *   {eximaddress}   an address as Exim takes it, quotes and all; or none
+ *   {eximargument}  what may stand behind RCPT, or 100 bytes of it
+ *   {eximtext}   a reason in words alone: nothing in it can be an address
  *
  * Named groups with a meaning: addr (the first that took part, where several
  * alternatives have one); attempts and ok (numbers, ok may be left out); queue.

@@ -31,28 +31,29 @@ rule_destroy(struct rule *r)
 }
 
 /*
- * Our own refusal, as smtpd logs it, and as Exim does whose ACL asks us. Every
- * client-controlled field is held free of angle brackets, so text inside one
- * of them cannot pass for the reason: it would need a '>' of its own in from=
- * or to= as well. Exim's administrator may put the recipient or the HELO name
- * into a reason, so there they are without the brackets of the tag, too.
+ * Our own refusal, as smtpd logs it, and as Exim does whose ACL asks us: its
+ * reason ends with our tag. No client can forge one. All that a client says and
+ * that a reason of somebody else's may quote (an address, a HELO name) is in
+ * the line's own fields as well, so the tag would be there twice; and a line so
+ * long that a field may have been cut off (Postfix: 2,000 bytes; Exim: a
+ * recipient of 100) is not taken for ours, or must be free of what makes a
+ * tag. Postfix's reason ends where its fields begin, for the first time; and
+ * where all of them are free of angle brackets nothing can be out of its place.
  */
-#define EXIM_HELO "(?:\\((?:[^()\\[\\]]*+|\\[[0-9A-Fa-f:.]{2,45}\\])\\) )?"
-#define EXIM_HOST                                                             \
-	"(?:[^\\s()\\[\\]=]{1,255} )?" EXIM_HELO "\\[{addr}\\](?::\\d{1,5})?" \
-	"(?: (?:I=\\[[0-9A-Fa-f:.]{2,45}\\](?::\\d{1,5})?|"                   \
-	"(?!F=)[A-Za-z]{1,4}=[^\\s\"<>\\[\\]]{1,300})){0,8}"
+#define ONE_TAG "(?!.*\\[mxw\\].*\\[mxw\\])"
 
 static const char own_refusal[] =
-    "^(?:"
-    "(?:{queueid}: )?reject(?:_warning)?: [A-Z-]+ from {client}: {reply} "
-    "<[^<>]*>: [A-Z][A-Za-z -]* rejected: [^<>]*|"
-    "H=" EXIM_HOST " (?:(?:temporarily )?rejected connection in \"[a-z]+\" "
-    "ACL: |(?:F=<[^<>\\s\"\\[\\]]*> )?(?:temporarily )?rejected RCPT "
-    "<(?:[^<>\\s\"\\[\\]]*>|[^<>\\s\"\\[\\]]{99}): )[^<>\"]*"
-    ") \\[mxw\\](?:;"
-    "(?: from=<[^<>]*>)?(?: to=<[^<>]*>)? proto=E?SMTP(?: helo=<[^<>]*>)?"
-    "(?: sasl_[a-z]+=[^<>]*)?)?$";
+    "^(?!.{1800})(?:"
+    "(?:{queueid}: )?reject(?:_warning)?: [A-Z-]+ from {client}: {reply} <(?:"
+    "(?=[^<>]*>: [^<>]* \\[mxw\\](?:;(?: from=<[^<>]*>)?(?: to=<[^<>]*>)?"
+    " proto=E?SMTP(?: helo=<[^<>]*>)?(?: sasl_[a-z]+=[^<>]*)?)?$)|" ONE_TAG
+    "(?=[^;]*+(?:;(?! (?:from|to|proto)=)[^;]*+)*+(?<= \\[mxw\\])"
+    "(?:$|; (?!.*; (?:from|to|proto)=))))"
+    ".*>: [A-Z][A-Za-z -]{2,40} rejected: |"
+    "H=" ONE_TAG "{eximhost}(?: F=<{eximaddress}>)?(?: A=\\S{1,200})? "
+    "(?:temporarily )?rejected (?:connection in \"[a-z]+\" ACL|"
+    "RCPT (?:<[^<>\\s\"\\[\\]]{99}|<?{eximaddress}>?)): (?!.*\"))"
+    "[^<>]* \\[mxw\\](?:;(?: from=<.*>| to=<.*>)* proto=E?SMTP(?: .*)?)?$";
 
 struct rules *
 rules_create(void)
@@ -159,7 +160,7 @@ rule_check_groups(const struct rule *r, struct errbuf *err)
 		return errbuf_set(err,
 		    "a rule that captures a queue id instead "
 		    "of an address has no evidence");
-	if (r->kind != RULE_FAULT && !addr &&
+	if (r->kind != RULE_FAULT && r->kind != RULE_AMBIGUOUS && !addr &&
 	    !(r->kind == RULE_OFFENCE && queue))
 		return errbuf_set(err,
 		    "the pattern captures no address "

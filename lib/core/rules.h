@@ -10,6 +10,9 @@
  *   end      the connection is over: forgets what `attempt` knows about it
  *   join     tells whose message a queue id is: offences of lines that gave
  *            only the queue id are scored now
+ *   ambiguous  the line can be read as about one client or about another, both
+ *            of them the peer's words: it is nobody's; stands before the rules
+ *            that would take one for the client
  * The first rule that matches, in the order of the configuration, decides.
  *
  * Our own refusals come back in the log. A built-in rule before all others
@@ -40,7 +43,14 @@ struct wordset;
 #define RULES_LINE_MAX 8192 /* longer messages are cut for matching */
 #define RULES_SETS_MAX 64
 
-enum rule_kind { RULE_OFFENCE, RULE_FAULT, RULE_END, RULE_JOIN, RULE_OWN };
+enum rule_kind {
+	RULE_OFFENCE,
+	RULE_FAULT,
+	RULE_END,
+	RULE_JOIN,
+	RULE_AMBIGUOUS,
+	RULE_OWN
+};
 
 /* How lines of one connection with the same evidence add up; see attempt.h. */
 enum rule_counts { RULE_COUNTS_EACH, RULE_COUNTS_ONCE, RULE_COUNTS_TOTAL };

@@ -47,6 +47,8 @@ explain_kind(enum rule_kind kind)
 		return "end of connection";
 	case RULE_JOIN:
 		return "queue id joined";
+	case RULE_AMBIGUOUS:
+		return "ambiguous";
 	case RULE_OWN:
 		return "own refusal";
 	}
