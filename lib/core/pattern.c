@@ -27,6 +27,7 @@ struct pattern {
 	pcre2_code *code;
 	int addr[PATTERN_ADDRS]; /* group numbers, 0 = no more */
 	int ok, attempts, queue;
+	uint32_t shortest; /* a match has so many bytes at least */
 	uint64_t first[4];
 	struct literals literals;
 };
@@ -57,7 +58,7 @@ static const struct {
 	    "\\[" ADDR "\\]" PORT "(?:(?! F=<) [A-Z][A-Za-z]{0,3}="
 	    "(?:\"[^\"\\[\\]]{0,300}\"|[^\\s\"()]{1,300})){0,8}" },
 	{ "{eximother}",
-	    "\\) \\[[0-9A-Fa-f:.]{2,45}\\]" PORT
+	    "\\)[ ]\\[[0-9A-Fa-f:.]{2,45}\\]" PORT
 	    "(?:(?! F=<) [A-Z][A-Za-z]{0,3}="
 	    "(?:\"[^\"]{0,300}\"|[^\\s\"()]{1,300})){0,8}" },
 	{ "{eximaddress}",
@@ -234,6 +235,7 @@ pattern_create(const char *text, struct errbuf *err)
 		    PATTERN_ADDRS);
 		goto fail;
 	}
+	pcre2_pattern_info(p->code, PCRE2_INFO_MINLENGTH, &p->shortest);
 	/* Where there is no JIT the interpreter does the same, slower. */
 	pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
 	pattern_find_first(p, full);
@@ -350,6 +352,8 @@ pattern_match(const struct pattern *p, struct pattern_scratch *s,
 	const PCRE2_SIZE *ovector;
 	int rc;
 
+	if (len < p->shortest)
+		return PATTERN_NO;
 	rc = pcre2_match(
 	    p->code, (PCRE2_SPTR)subject, len, 0, 0, s->data, s->context);
 	if (rc == PCRE2_ERROR_NOMATCH)
