@@ -30,6 +30,7 @@
 #include "lib/io/logfile.h"
 #include "lib/io/logpath.h"
 #include "lib/io/loop.h"
+#include "lib/io/tailseen.h"
 #include "lib/io/tailwatch.h"
 
 /* Finished files that tail_rewind() can still go back to. */
@@ -60,6 +61,7 @@ struct tail {
 	struct logpos history[TAIL_HISTORY]; /* newest first; `offset` is the
 						length of the file */
 	size_t nhistory;
+	struct tailseen seen; /* what comes after `file` */
 	struct tail_stats stats;
 	char buf[LOGFILE_OVERLAP + TAIL_CHUNK];
 };
@@ -176,6 +178,34 @@ tail_finish(struct tail *t)
 		t->nhistory++;
 }
 
+/* Which file does the path name now? */
+static void
+tail_note(struct tail *t)
+{
+	struct stat st;
+
+	if (t->state != TAIL_MISSING && stat(t->path, &st) == 0 &&
+	    S_ISREG(st.st_mode))
+		tailseen_note(&t->seen, &t->file, &st);
+}
+
+/* Before `next` is begun: was anything between it and `file`? */
+static void
+tail_count_gone(struct tail *t, const struct logchain *chain, size_t from,
+    const struct logfile *next)
+{
+	size_t gone = tailseen_pass(&t->seen, chain, from,
+	    logchain_index(chain, next->dev, next->ino), next);
+
+	if (gone == 0)
+		return;
+	t->stats.lost += gone;
+	log_warning(
+	    "%s: rotated files were deleted before they were read (%zu); "
+	    "their lines are lost",
+	    t->path, gone);
+}
+
 /* From the end of `file` to the next one. False: not now. */
 static bool
 tail_advance(struct tail *t)
@@ -185,6 +215,7 @@ tail_advance(struct tail *t)
 	size_t i;
 	bool found = false;
 
+	tail_note(t);
 	if (!logpath_open(&t->where, &cur) && errno != ENOENT) {
 		tail_failed(t, errno);
 		return false;
@@ -201,6 +232,8 @@ tail_advance(struct tail *t)
 		found = logpath_next(
 		    &t->where, chain, i, &cur, &next, &t->stats.lost);
 	logfile_close(&cur);
+	if (found)
+		tail_count_gone(t, chain, i, &next);
 	logchain_destroy(&chain);
 	if (!found)
 		return false;
@@ -376,6 +409,7 @@ tail_on_watch(void *ctx, bool names)
 
 	if (names) {
 		tailwatch_refresh(t->watch); /* a link may point elsewhere */
+		tail_note(t);
 		t->look = true;
 	}
 	tail_again(t);
@@ -384,6 +418,7 @@ tail_on_watch(void *ctx, bool names)
 void
 tail_look(struct tail *t)
 {
+	tail_note(t);
 	t->look = true;
 	tail_again(t);
 }

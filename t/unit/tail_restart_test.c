@@ -349,6 +349,91 @@ test_packed(void)
 	free(big);
 }
 
+/* Two rotations while it is paused in the first file; `second` is what becomes
+ * of the second one, which had this content. */
+static void
+behind(const char *name, const char *content, void (*second)(void))
+{
+	kit_case(name);
+	kit_append("mail.log", "one\n");
+	kit_start(true);
+	kit_expect("one\n", "before");
+	tail_pause(kit_tail, true);
+	kit_append("mail.log", "two\n");
+	kit_age("mail.log", 50);
+	kit_rename("mail.log", "mail.log.1");
+	kit_append("mail.log", content);
+	tail_look(kit_tail);
+	kit_turns(3);
+	unlink(kit_path("mail.log.1"));
+	kit_rename("mail.log", "mail.log.1");
+	kit_append("mail.log", "last\n");
+	tail_look(kit_tail);
+	kit_turns(3);
+	second();
+	tail_pause(kit_tail, false);
+	kit_until(kit_len >= 5 &&
+	    strcmp(kit_text + kit_len - 5, "last\n") == 0 && kit_current);
+}
+
+static void
+becomes_nothing(void)
+{
+	unlink(kit_path("mail.log.1"));
+}
+
+static void
+stays(void)
+{
+}
+
+static void
+becomes_xz(void)
+{
+	kit_rename("mail.log.1", "x");
+	kit_append("mail.log.1.xz", "packed");
+	unlink(kit_path("x"));
+}
+
+static void
+becomes_gz(void)
+{
+	kit_rename("mail.log.1", "x");
+	pack_text("mail.log.1.gz", "three\n");
+	unlink(kit_path("x"));
+}
+
+static void
+test_deleted(void)
+{
+	behind("deleted before it was read", "three\n", becomes_nothing);
+	is_str(kit_text, "one\ntwo\nlast\n", "the others are read");
+	is_int(kit_stats().lost, 1, "counted");
+	is_int(kit_count_said("deleted before they were read (1)"), 1, "said");
+	kit_append("mail.log", "more\n");
+	kit_rename("mail.log", "mail.log.1");
+	kit_append("mail.log", "new\n");
+	kit_expect("one\ntwo\nlast\nmore\nnew\n", "and then all is well");
+	is_int(kit_stats().lost, 1, "nothing more is lost");
+	kit_stop();
+	behind("deleted, and it was empty", "", becomes_nothing);
+	is_int(kit_stats().lost, 0, "nothing is lost");
+	kit_stop();
+	behind("still there", "three\n", stays);
+	is_str(kit_text, "one\ntwo\nthree\nlast\n", "all is read");
+	is_int(kit_stats().lost, 0, "nothing is lost");
+	kit_stop();
+	behind("compressed by another program", "three\n", becomes_xz);
+	is_str(kit_text, "one\ntwo\nlast\n", "the others are read");
+	is_int(kit_stats().lost, 1, "counted once");
+	is_int(kit_count_said("mail.log.1.xz cannot be read"), 1, "said");
+	kit_stop();
+	behind("compressed by gzip", "three\n", becomes_gz);
+	is_str(kit_text, "one\ntwo\nthree\nlast\n", "all is read");
+	is_int(kit_stats().lost, 0, "nothing is lost");
+	kit_stop();
+}
+
 /* How often an answer could have been given meanwhile. */
 static struct loop_timer *answer;
 static int answers;
@@ -566,6 +651,7 @@ main(void)
 	test_chain();
 	test_lost();
 	test_packed();
+	test_deleted();
 	test_catch_up();
 	test_pause();
 	test_rewind();
