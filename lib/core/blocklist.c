@@ -16,10 +16,15 @@ struct item {
 	double until, since, score;
 	uint32_t heap_pos;
 	name_id level, rule, by;
-	uint16_t strikes;
+	uint16_t strikes; /* and OWN_STRIKE */
 } __attribute__((packed, aligned(4)));
 
+#define OWN_STRIKE 0x8000u
+#define STRIKES_MAX (OWN_STRIKE - 1)
+
 struct blocklist {
+	blocklist_ended *ended;
+	void *ended_ctx;
 	struct prefixmap *map;
 	struct pool items;
 	uint32_t *heap; /* ids; heap[0] expires first */
@@ -133,7 +138,40 @@ item_fill(struct item *it, const struct block *b)
 	it->rule = b->rule;
 	it->by = b->by;
 	it->strikes =
-	    b->strikes < UINT16_MAX ? (uint16_t)b->strikes : UINT16_MAX;
+	    (uint16_t)((b->strikes < STRIKES_MAX ? b->strikes : STRIKES_MAX) |
+		(b->own_strike ? OWN_STRIKE : 0));
+}
+
+void
+blocklist_on_end(struct blocklist *bl, blocklist_ended *ended, void *ctx)
+{
+	bl->ended = ended;
+	bl->ended_ctx = ctx;
+}
+
+static void item_read(const struct blocklist *, uint32_t, struct block *);
+
+/* If this has a strike of its own, somebody else must know of it now. */
+static void
+item_ended(const struct blocklist *bl, uint32_t id)
+{
+	struct block b;
+
+	if ((item_at(bl, id)->strikes & OWN_STRIKE) == 0 || bl->ended == NULL)
+		return;
+	item_read(bl, id, &b);
+	bl->ended(bl->ended_ctx, &b);
+}
+
+void
+blocklist_end_strike(struct blocklist *bl, const struct addr *a)
+{
+	const uint32_t id = prefixmap_get(bl->map, a);
+
+	if (id == PREFIXMAP_NONE)
+		return;
+	item_ended(bl, id);
+	item_at(bl, id)->strikes &= STRIKES_MAX;
 }
 
 bool
@@ -142,6 +180,8 @@ blocklist_set(struct blocklist *bl, const struct block *b)
 	uint32_t id = prefixmap_get(bl->map, &b->addr);
 
 	if (id != PREFIXMAP_NONE) {
+		if (!b->own_strike)
+			item_ended(bl, id);
 		item_fill(item_at(bl, id), b);
 		heap_fix(bl, item_at(bl, id)->heap_pos);
 		return true;
@@ -164,11 +204,13 @@ blocklist_set(struct blocklist *bl, const struct block *b)
 bool
 blocklist_del(struct blocklist *bl, const struct addr *a)
 {
-	uint32_t id = prefixmap_del(bl->map, a);
+	const uint32_t id = prefixmap_get(bl->map, a);
 
 	if (id == PREFIXMAP_NONE)
 		return false;
+	item_ended(bl, id);
 	heap_remove(bl, item_at(bl, id)->heap_pos);
+	prefixmap_del(bl->map, a);
 	return true;
 }
 
@@ -184,7 +226,8 @@ item_read(const struct blocklist *bl, uint32_t id, struct block *out)
 	out->level = it->level;
 	out->rule = it->rule;
 	out->by = it->by;
-	out->strikes = it->strikes;
+	out->strikes = it->strikes & STRIKES_MAX;
+	out->own_strike = (it->strikes & OWN_STRIKE) != 0;
 }
 
 bool

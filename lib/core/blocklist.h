@@ -30,12 +30,23 @@ struct block {
 	name_id rule;	  /* the deciding rule, or the reason given by hand */
 	name_id by;	  /* host that decided */
 	unsigned strikes; /* earlier blocks counted when it began */
+	bool own_strike; /* it counts as one itself, and only it knows so far */
 };
 
 struct blocklist;
 
 struct blocklist *blocklist_create(void);
 void blocklist_destroy(struct blocklist **);
+
+/*
+ * A million blocks need no million entries in a table of strikes: what a block
+ * counts for it keeps itself while it is there. This is called with a block
+ * that has own_strike and goes, or is replaced by one that has not.
+ */
+typedef void blocklist_ended(void *ctx, const struct block *);
+void blocklist_on_end(struct blocklist *, blocklist_ended *, void *ctx);
+/* Ends just that: the block stays, without own_strike. */
+void blocklist_end_strike(struct blocklist *, const struct addr *);
 
 /* Adds or replaces. False when there is no memory (the caller counts it). */
 bool blocklist_set(struct blocklist *, const struct block *);

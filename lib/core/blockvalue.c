@@ -104,6 +104,7 @@ blockvalue_parse(
 	out->since = now;
 	out->rule = out->by = 0;
 	out->strikes = 0;
+	out->own_strike = false;
 	word = words_next(&w, &n);
 	if (word == NULL || memchr(word, '=', n) != NULL)
 		return false;

@@ -3,13 +3,23 @@
  */
 #include "lib/core/store.h"
 
+static void
+store_strike(void *ctx, const struct block *b)
+{
+	struct store *s = ctx;
+
+	s->ops->strike(s, b);
+}
+
 void
 store_set_sink(struct store *s, const struct store_sink *sink, void *ctx,
-    const struct blocklist *view)
+    struct blocklist *view)
 {
 	s->sink = sink;
 	s->sink_ctx = ctx;
 	s->view = view;
+	if (s->ops->strike != NULL)
+		blocklist_on_end(view, store_strike, s);
 }
 
 void

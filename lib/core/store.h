@@ -162,6 +162,9 @@ struct store_ops {
 	void (*save)(const struct store *, struct snapshot_writer *);
 	bool (*load)(struct store *, struct snapshot_reader *, uint8_t section);
 	void (*status)(const struct store *, struct store_status *);
+	/* A block that the store decided has ended, and counts as a strike: see
+	 * blocklist_on_end(). NULL: strikes are kept elsewhere. */
+	void (*strike)(struct store *, const struct block *);
 };
 
 /* Implementations put this first. */
@@ -169,7 +172,7 @@ struct store {
 	const struct store_ops *ops;
 	const struct store_sink *sink;
 	void *sink_ctx;
-	const struct blocklist *view;
+	struct blocklist *view;
 	uint64_t refused[STORE_TICKETS]; /* to be answered by the next poll */
 	size_t n_refused;
 	const struct history *history; /* NULL = not kept */
@@ -181,7 +184,7 @@ struct store {
  * blocked now. Expiry is the view owner's business.
  */
 void store_set_sink(struct store *, const struct store_sink *, void *ctx,
-    const struct blocklist *view);
+    struct blocklist *view);
 /* The lines of this host, for the other ones; borrowed. */
 void store_set_history(struct store *, const struct history *);
 void store_destroy(struct store **);

@@ -100,27 +100,76 @@ op_add(struct embedded *em, enum op_kind kind, uint64_t ticket,
 	return op;
 }
 
-/* The block of exactly this address at time t, as it will be when all that
- * waits has been delivered. */
-static bool
-active_block(const struct embedded *em, const struct addr *a, double t,
-    struct block *out)
-{
-	bool found = blocklist_get(em->store.view, a, out);
+/* An address, as it will be when all that waits has been delivered. */
+struct latest {
+	bool found; /* a block of exactly this address, over or not */
+	struct block block;
+	bool own; /* a block has its strike itself, or had when it ends */
+	unsigned strikes; /* with that one, and when it began */
+	double since;
+};
 
+static void
+latest_block(struct latest *l, const struct block *b)
+{
+	l->found = true;
+	l->block = *b;
+	if (!b->own_strike)
+		return;
+	l->own = true;
+	l->strikes = b->strikes + 1;
+	l->since = b->since;
+}
+
+static void
+latest_get(const struct embedded *em, const struct addr *a, struct latest *l)
+{
+	struct block b;
+
+	memset(l, 0, sizeof(*l));
+	if (blocklist_get(em->store.view, a, &b))
+		latest_block(l, &b);
 	for (const struct op *op = em->ops; op != NULL; op = op->next) {
 		if (op->kind == OP_UNBLOCK_ALL)
-			found = false;
+			l->found = false;
 		if (!addr_equal(&op->block.addr, a))
 			continue;
-		if (op->kind == OP_DECIDED || op->kind == OP_BLOCK) {
-			*out = op->block;
-			found = true;
-		} else if (op->kind == OP_UNBLOCK || op->kind == OP_FORGIVE) {
-			found = false;
-		}
+		if (op->kind == OP_DECIDED || op->kind == OP_BLOCK)
+			latest_block(l, &op->block);
+		else if (op->kind == OP_UNBLOCK || op->kind == OP_FORGIVE)
+			l->found = false;
 	}
-	return found && out->until > t;
+}
+
+/* Blocks before the time t that are remembered. */
+static unsigned
+latest_strikes(const struct embedded *em, const struct latest *l,
+    const struct addr *a, double t)
+{
+	const double memory = em->params->repeat.memory;
+
+	if (l->own)
+		return t - l->since < memory ? l->strikes : 0;
+	return strikes_get(em->strikes, a, t, memory);
+}
+
+unsigned
+store_embedded_strikes(
+    const struct embedded *em, const struct addr *a, double t)
+{
+	struct latest l;
+
+	latest_get(em, a, &l);
+	return latest_strikes(em, &l, a, t);
+}
+
+static void
+embedded_strike(struct store *s, const struct block *b)
+{
+	struct embedded *em = store_embedded_of(s);
+
+	if (!strikes_set(em->strikes, &b->addr, b->strikes + 1, b->since))
+		store_embedded_lost(em, "a strike is not counted");
 }
 
 /* The score has reached `level`: block, or raise the block there is. */
@@ -131,8 +180,12 @@ decide(struct embedded *em, const struct hit *h, double score, int level)
 	struct block b;
 	struct op *op;
 	double until;
-	bool raise = active_block(em, &h->addr, h->t, &b);
+	struct latest l;
+	bool raise;
 
+	latest_get(em, &h->addr, &l);
+	b = l.block;
+	raise = l.found && b.until > h->t;
 	if (raise && level_find(p->levels, p->n_levels, b.level) >= level)
 		return;
 	op = op_add(em, OP_DECIDED, 0, NULL);
@@ -142,10 +195,8 @@ decide(struct embedded *em, const struct hit *h, double score, int level)
 		b.addr = h->addr;
 		b.since = h->t;
 		b.until = -INFINITY;
-		b.strikes =
-		    strikes_get(em->strikes, &h->addr, h->t, p->repeat.memory);
-		if (!strikes_add(em->strikes, &h->addr, h->t, p->repeat.memory))
-			store_embedded_lost(em, "a strike is not counted");
+		b.strikes = latest_strikes(em, &l, &h->addr, h->t);
+		b.own_strike = true;
 	}
 	until = h->t + level_duration(&p->levels[level], &p->repeat, b.strikes);
 	if (until > b.until)
@@ -210,8 +261,10 @@ void
 store_embedded_forget(struct store *s, const struct addr *a, bool strikes)
 {
 	scoretable_clear(store_embedded_of(s)->scores, a);
-	if (strikes)
-		strikes_del(store_embedded_of(s)->strikes, a);
+	if (!strikes)
+		return;
+	blocklist_end_strike(s->view, a);
+	strikes_del(store_embedded_of(s)->strikes, a);
 }
 
 static void
@@ -304,11 +357,10 @@ run_forgive(struct embedded *em, const struct addr *a)
 {
 	bool any = store_embedded_known(em, scoretable_get(em->scores, a));
 
-	any |= strikes_get(em->strikes, a, em->poll_horizon,
-		   em->params->repeat.memory) > 0;
+	any |= store_embedded_strikes(em, a, em->poll_horizon) > 0;
 	scoretable_clear(em->scores, a);
-	strikes_del(em->strikes, a);
 	any |= lift(em, a);
+	strikes_del(em->strikes, a);
 	return any ? STORE_OK : STORE_NOT_FOUND;
 }
 
@@ -464,6 +516,7 @@ static const struct store_ops embedded_ops = {
 	.save = store_embedded_save,
 	.load = store_embedded_load,
 	.status = embedded_status,
+	.strike = embedded_strike,
 };
 
 struct store *

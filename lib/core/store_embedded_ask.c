@@ -35,8 +35,7 @@ info_fill(const struct embedded *em, const struct addr *a,
 
 	memset(out, 0, sizeof(*out));
 	out->addr = *a;
-	out->strikes = strikes_get(
-	    em->strikes, a, em->poll_horizon, em->params->repeat.memory);
+	out->strikes = store_embedded_strikes(em, a, em->poll_horizon);
 	if (!store_embedded_known(em, e))
 		return;
 	out->score = e->score;

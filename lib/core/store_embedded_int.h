@@ -40,6 +40,9 @@ void store_embedded_lost(struct embedded *, const char *what);
 void store_embedded_refuse(struct embedded *, uint64_t ticket);
 
 /* Questions. Is there a score that counts? `e` may be NULL. */
+/* Blocks of this address before the time t that are remembered. */
+unsigned store_embedded_strikes(
+    const struct embedded *, const struct addr *, double t);
 bool store_embedded_known(const struct embedded *, const struct score_entry *e);
 enum store_result store_embedded_fetch(
     struct embedded *, uint64_t ticket, const struct addr *);

@@ -10,6 +10,8 @@
 #include "lib/core/store_embedded_int.h"
 #include "lib/core/strikes.h"
 
+#define OWN_STRIKE 0x80000000u /* a bit of a block's strikes */
+
 static void
 save_blocks(const struct blocklist *view, struct snapshot_writer *w)
 {
@@ -25,7 +27,8 @@ save_blocks(const struct blocklist *view, struct snapshot_writer *w)
 		snapshot_put_name(w, b.level);
 		snapshot_put_name(w, b.rule);
 		snapshot_put_name(w, b.by);
-		snapshot_put_u32(w, b.strikes);
+		snapshot_put_u32(
+		    w, b.strikes | (b.own_strike ? OWN_STRIKE : 0));
 	}
 	snapshot_put_u8(w, 0);
 }
@@ -56,6 +59,8 @@ load_blocks(struct embedded *em, struct snapshot_reader *r)
 		b.rule = snapshot_get_name(r);
 		b.by = snapshot_get_name(r);
 		b.strikes = snapshot_get_u32(r);
+		b.own_strike = (b.strikes & OWN_STRIKE) != 0;
+		b.strikes &= ~OWN_STRIKE;
 		if (!snapshot_failed(r) && isfinite(b.until))
 			em->store.sink->blocked(
 			    em->store.sink_ctx, &b, STORE_LOADED);

@@ -108,8 +108,8 @@ make_room(struct strikes *s)
 	}
 }
 
-static bool
-strikes_put(struct strikes *s, const struct addr *a, unsigned count, double t)
+bool
+strikes_set(struct strikes *s, const struct addr *a, unsigned count, double t)
 {
 	uint32_t id = prefixmap_get(s->map, a);
 
@@ -124,12 +124,6 @@ strikes_put(struct strikes *s, const struct addr *a, unsigned count, double t)
 	}
 	*entry_at(s, id) = entry_make(count, t);
 	return true;
-}
-
-bool
-strikes_add(struct strikes *s, const struct addr *a, double t, double memory)
-{
-	return strikes_put(s, a, strikes_get(s, a, t, memory) + 1, t);
 }
 
 bool
@@ -195,7 +189,7 @@ strikes_load(struct strikes *s, struct snapshot_reader *r)
 		count = snapshot_get_u32(r);
 		last = snapshot_get_f64(r);
 		if (!snapshot_failed(r) && isfinite(last))
-			lost += !strikes_put(s, &a, count, last);
+			lost += !strikes_set(s, &a, count, last);
 	}
 	return lost;
 }

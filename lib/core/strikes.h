@@ -20,9 +20,9 @@ void strikes_destroy(struct strikes **);
 /* Earlier blocks at time t; 0 if none, or forgotten. */
 unsigned strikes_get(
     const struct strikes *, const struct addr *, double t, double memory);
-/* A block began at time t. False: no memory. */
-bool strikes_add(
-    struct strikes *, const struct addr *, double t, double memory);
+/* So many blocks, the last of which began at time t. False: no memory. */
+bool strikes_set(
+    struct strikes *, const struct addr *, unsigned count, double t);
 bool strikes_del(struct strikes *, const struct addr *);
 /* Looks at a few entries and drops those forgotten at `horizon`. */
 void strikes_sweep(struct strikes *, double horizon, double memory);

@@ -71,7 +71,7 @@ test_basics(void)
 	ok(blocklist_set(bl, &b), "replaced");
 	is_int(blocklist_count(bl), 2, "not added");
 	is_num(blocklist_next(bl), 200, "the other one is first now");
-	ok(blocklist_get(bl, &host, &out) && out.strikes == 65535,
+	ok(blocklist_get(bl, &host, &out) && out.strikes == 32767,
 	    "strikes have a bound");
 	blocklist_set(bl, &other);
 	ok(blocklist_match(bl, &other.addr, 1e15, LADDER, &out), "for ever");
@@ -368,6 +368,56 @@ test_many(void)
 	blocklist_destroy(&bl);
 }
 
+static void
+count_ended(void *ctx, const struct block *b)
+{
+	unsigned *n = ctx;
+
+	if (b->own_strike && b->strikes == 3)
+		(*n)++;
+}
+
+/* Whoever keeps strikes hears of each that has no block any more. */
+static void
+test_own_strike(void)
+{
+	struct blocklist *bl = blocklist_create();
+	struct block own = B("192.0.2.7", 100), plain = own, out;
+	unsigned ended = 0;
+
+	own.own_strike = true;
+	blocklist_set(bl, &own);
+	blocklist_del(bl, &own.addr);
+	blocklist_on_end(bl, count_ended, &ended);
+	blocklist_set(bl, &own);
+	own.until = 200;
+	blocklist_set(bl, &own);
+	ok(ended == 0 && blocklist_get(bl, &own.addr, &out) && out.own_strike,
+	    "replaced by one that has it");
+	blocklist_set(bl, &plain);
+	ok(ended == 1 && blocklist_get(bl, &own.addr, &out) && !out.own_strike,
+	    "by one that has not");
+	blocklist_set(bl, &plain);
+	blocklist_del(bl, &plain.addr);
+	is_int(ended, 1, "which has nothing to tell");
+	blocklist_set(bl, &own);
+	blocklist_del(bl, &own.addr);
+	is_int(ended, 2, "removed");
+	blocklist_set(bl, &own);
+	is_int(blocklist_expire(bl, 200, 9, NULL, NULL), 1, "its time is over");
+	is_int(ended, 3, "that is told, too");
+	blocklist_set(bl, &own);
+	blocklist_end_strike(bl, &own.addr);
+	blocklist_end_strike(bl, &own.addr);
+	ok(ended == 4 && blocklist_get(bl, &own.addr, &out) &&
+		!out.own_strike && out.strikes == 3,
+	    "taken from it, once");
+	blocklist_del(bl, &own.addr);
+	blocklist_end_strike(bl, &own.addr);
+	is_int(ended, 4, "nothing more");
+	blocklist_destroy(&bl);
+}
+
 int
 main(void)
 {
@@ -377,6 +427,7 @@ main(void)
 	ladder[3].name = name_intern_str("firewall");
 	test_basics();
 	test_overlap();
+	test_own_strike();
 	/* In the model's numbers of names, but not in their order. */
 	for (name_id i = 0; i < 4; i++)
 		ladder[i].name = (name_id)((i + 2) % 4);

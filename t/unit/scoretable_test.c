@@ -202,19 +202,19 @@ test_strikes(void)
 	struct addr a = nth(1), b = nth(2);
 
 	is_int(strikes_get(s, &a, 1000, 500), 0, "none");
-	strikes_add(s, &a, 1000, 500);
-	strikes_add(s, &a, 1100, 500);
+	strikes_set(s, &a, 1, 1000);
+	strikes_set(s, &a, 2, 1100);
 	is_int(strikes_get(s, &a, 1100, 500), 2, "two");
 	is_int(strikes_get(s, &a, 1599.9, 500), 2, "within the memory");
 	is_int(strikes_get(s, &a, 1600, 500), 0, "and beyond it");
 	is_int(strikes_get(s, &a, 900, 500), 2, "an older line sees them too");
 	is_int(strikes_get(s, &b, 1100, 500), 0, "of another address");
-	strikes_add(s, &a, 1700, 500);
-	is_int(strikes_get(s, &a, 1700, 500), 1, "it starts anew");
+	strikes_set(s, &a, 1, 1700);
+	is_int(strikes_get(s, &a, 1700, 500), 1, "as it was set");
 	ok(strikes_del(s, &a) && !strikes_del(s, &a), "forgotten, once");
 	for (uint32_t i = 0; i < 250; i++) {
 		a = nth(i);
-		strikes_add(s, &a, i, 500);
+		strikes_set(s, &a, 1, i);
 	}
 	is_int(strikes_count(s), 100, "the bound holds");
 	a = nth(249);
@@ -288,7 +288,7 @@ test_snapshot(void)
 		for (unsigned n = rnd_below(4); n > 0; n--)
 			scoretable_apply(st, e, rnd_below(5), rnd());
 		if (i % 3 == 0)
-			strikes_add(s, &a, i, 1e9);
+			strikes_set(s, &a, 1 + i % 4, i);
 	}
 	w = snapshot_writer_create(path, &err);
 	scoretable_save(st, w);

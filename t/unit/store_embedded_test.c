@@ -1,6 +1,7 @@
 /* store_embedded: the conformance suite, its bounds, its snapshot. */
 #include "lib/core/store_embedded.h"
 
+#include "t/unit/rnd.h"
 #include "t/unit/store_conformance.h"
 #include "t/unit/tap.h"
 
@@ -92,6 +93,104 @@ test_expire(void)
 	conf_close(&c);
 }
 
+/* What of strikes an address has, by the plain rule. */
+struct record {
+	char text[16];
+	unsigned count;
+	double last;
+};
+
+static unsigned
+record_count(const struct record *r, const struct conformance *c)
+{
+	return c->now - r->last < c->params.repeat.memory ? r->count : 0;
+}
+
+/* Does the store say the same of it? */
+static bool
+record_holds(struct conformance *c, const struct record *r)
+{
+	const struct addr a = conf_addr(r->text);
+	const char *strikes;
+
+	c->len = 0;
+	c->log[0] = '\0';
+	store_fetch(conf_ask(c), 1, &a);
+	settle(c->store, &c->open, c->now, c->now);
+	strikes = strstr(c->log, " strikes=");
+	return (strikes != NULL ? strtoul(strikes + 9, NULL, 10) : 0) ==
+	    record_count(r, c);
+}
+
+/* Something happens to an address; false if a block has not the right count. */
+static bool
+record_step(struct conformance *c, struct record *r)
+{
+	struct block b = { .addr = conf_addr(r->text),
+		.since = c->now,
+		.until = c->now + rnd_below(7200),
+		.level = name_intern_str(rnd_below(2) ? "defer" : "firewall") };
+	const char *decided;
+	unsigned before;
+
+	c->len = 0;
+	c->log[0] = '\0';
+	switch (rnd_below(8)) {
+	case 0:
+		store_block(conf_ask(c), 1, &b);
+		break;
+	case 1:
+		store_unblock(conf_ask(c), 1, &b.addr);
+		break;
+	case 2:
+		store_forgive(conf_ask(c), 1, &b.addr);
+		r->count = 0;
+		break;
+	case 3:
+		c->now += rnd_below(3) > 0 ? rnd_below(7200) : 400 * CONF_HOUR;
+		blocklist_expire(c->view, c->now, 99, NULL, NULL);
+		break;
+	case 4: /* an end that nobody has taken out of the view */
+		c->now += rnd_below(20000);
+		break;
+	default:
+		conf_hit(c, r->text, 0, 2 + rnd_below(12));
+		break;
+	}
+	settle(c->store, &c->open, c->now, c->now);
+	decided = strstr(c->log, "decided ");
+	if (decided == NULL)
+		return true;
+	before = record_count(r, c);
+	r->count = before + 1;
+	r->last = c->now;
+	decided = strstr(decided, " strikes=");
+	return decided != NULL && strtoul(decided + 9, NULL, 10) == before;
+}
+
+/* Strikes are with a block while it is there, and in the table after it:
+ * whatever happens, nobody sees a difference. */
+static void
+test_strikes(const struct store_factory *f)
+{
+	struct record records[3] = { { "192.0.2.1", 0, 0 },
+		{ "192.0.2.2", 0, 0 }, { "2001:db8::/64", 0, 0 } };
+	struct conformance *c = conf_open(f);
+	unsigned wrong = 0, most = 0;
+
+	for (int step = 0; step < 20000 && wrong == 0; step++) {
+		struct record *r = &records[rnd_below(3)];
+
+		wrong += !record_step(c, r);
+		for (size_t i = 0; i < 3; i++)
+			wrong += !record_holds(c, &records[i]);
+		if (record_count(r, c) > most)
+			most = record_count(r, c);
+	}
+	ok(wrong == 0 && most > 4, "strikes, up to %u of them", most);
+	conf_close(&c);
+}
+
 int
 main(void)
 {
@@ -101,6 +200,7 @@ main(void)
 	store_conformance(&f);
 	test_bounds(&f);
 	test_expire();
+	test_strikes(&f);
 	names_destroy();
 	return tap_done();
 }
