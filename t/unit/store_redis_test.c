@@ -318,6 +318,20 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
 /* --- Rounds
  * --------------------------------------------------------------------- */
 
+/* Seconds; short for the server that is played here, which often says nothing.
+ * A real one may be slow on a machine that is busy. */
+static double answer_within = 0.04;
+
+/* What a turn costs us, whatever else runs. */
+static double
+cpu_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
 static struct store *
 store_new(const char *path)
 {
@@ -326,7 +340,7 @@ store_new(const char *path)
 		.link = { .prefix = "mxwarden:",
 		    .user = "",
 		    .password_file = "",
-		    .timeout = 0.04 } };
+		    .timeout = answer_within } };
 	struct store *s;
 
 	o.link.uri.kind = STOREURI_UNIX;
@@ -344,10 +358,10 @@ turns(struct store *s, double seconds, bool (*until)(struct store *))
 
 	do {
 		event_base_loop(loop_base(loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
-		start = kit_clock();
+		start = cpu_clock();
 		store_flow(s, STORE_FLOW_CURRENT);
 		store_poll(s, loop_now(loop), loop_now(loop) - 600);
-		worst_turn = fmax(worst_turn, kit_clock() - start);
+		worst_turn = fmax(worst_turn, cpu_clock() - start);
 		usleep(200);
 	} while (kit_clock() < end && (until == NULL || !until(s)));
 }
@@ -490,12 +504,13 @@ test_real(void)
 		ok(true, "the rest is skipped: redis-server is not installed");
 		return;
 	}
+	answer_within = 60;
 	s = store_new(kit_socket);
 	for (uint64_t i = 1; i <= 1000; i++)
 		hit(s, 5, i);
 	for (uint64_t i = 1; i <= 1000; i++)
 		hit(s, 5, i);
-	turns(s, 10, is_done);
+	turns(s, 60, is_done);
 	store_status(s, &st);
 	is_int(st.applied, 1000, "hits are applied");
 	is_int(st.repeated, 1000, "repeated ones are not");
