@@ -2,7 +2,7 @@
 # clean-machine.sh: do the commands that the README begins with work on a
 # machine with nothing installed?
 #
-#   t/clean-machine.sh [run] [log] [check] [install] [ci]
+#   t/clean-machine.sh [run] [log] [check] [install] [package] [ci]
 #
 # Makes a minimal Debian 12 with debootstrap, clones the last commit into it,
 # and types there what a user would type; the steps are
@@ -13,6 +13,7 @@
 #   check  ./bootstrap check, with no test skipped
 #   install  every command of the README's quick start ("$ ..." and "# ..."),
 #          with Postfix: a blocked client is refused by it
+#   package  the README's command for a Debian package, which is installed
 #   ci     .ci/run (not done unless asked for)
 #
 # each on a fresh copy. Not a part of `make check`: it needs root, debootstrap,
@@ -261,6 +262,30 @@ step_install() {
 	tail -n 1 "$log" | grep -qx ok || fail "the quick start"
 }
 
+# The command as README has it: apt-get build-dep ./ && dpkg-buildpackage -us -uc
+# shellcheck disable=SC2016 # for the inner shell
+step_package() {
+	fresh package
+	inside 'export DEBIAN_FRONTEND=noninteractive
+	    printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d
+	    chmod 755 /usr/sbin/policy-rc.d
+	    printf "APT::Get::Assume-Yes \"true\";\nDpkg::Use-Pty \"0\";\n" \
+		>/etc/apt/apt.conf.d/yes
+	    apt-get -qq update
+	    apt-get -qq --no-install-recommends install dpkg-dev
+	    command=$(sed -n "s/^    \(apt-get build-dep .*\)/\1/p" README)
+	    echo "+ $command"
+	    eval "$command"
+	    apt-get -qq --no-install-recommends install ../mxwarden_*.deb
+	    mxwarden check
+	    mxwardend -t
+	    getent passwd mxwarden
+	    apt-get -qq purge mxwarden
+	    [ ! -e /etc/mxwarden ]
+	    echo ok' 2>&1 | tee "$log"
+	tail -n 1 "$log" | grep -qx ok || fail "the Debian package"
+}
+
 step_ci() {
 	fresh ci
 	# git is what the clone was made with.
@@ -270,10 +295,10 @@ step_ci() {
 	tail -n 1 "$log" | grep -q '^=== PASS' || fail ".ci/run"
 }
 
-[ $# -gt 0 ] || set -- run log check install
+[ $# -gt 0 ] || set -- run log check install package
 for step in "$@"; do
 	case $step in
-	run | log | check | install | ci) ;;
+	run | log | check | install | package | ci) ;;
 	*) fail "no such step: $step" ;;
 	esac
 done
