@@ -217,4 +217,41 @@ for my $addr (sort keys %made) {
 is_deeply([grep { !$made{$_} } keys %seen], [], 'no other address');
 cmp_ok(scalar keys %seen, '>=', @names, scalar(keys %seen) . ' addresses');
 $dovecot->stop;
+
+# Its own log files have neither host nor tag, and one of two times.
+for my $time ('', 'log_timestamp = "%Y-%m-%d %H:%M:%S "') {
+	my $what = $time eq '' ? 'log_path' : 'log_path, with a date';
+	my $from = 10;
+
+	$dovecot = MxwardenTest::Dovecot->new(users => { user => 'right' },
+		logins => ['imap', 'pop3'], conf => "$time\n" . <<'EOT');
+auth_username_chars =
+mail_max_userip_connections = 1000
+EOT
+	%made = ();
+	for my $name (@names, ['user', 'x', 'rip=192.0.2.9']) {
+		my @all = ref $name ? @$name : $name;
+		my $addr = '198.51.100.' . $from++;
+
+		attack($from % 2 ? 'imap' : 'pop3', $addr, @all);
+		$made{$addr} = @all;
+	}
+	for my $addr (sort keys %made) {
+		wait_for { $dovecot->log =~ /rip=\Q$addr\E, / } 20,
+		    "$what: $addr";
+	}
+	$dovecot->stop;
+	for my $without ('dovecot-auth', 'dovecot') {
+		my $rules = MxwardenTest::Rules->new(without => [$without]);
+		my @lines = $rules->explain($dovecot->log);
+
+		%seen = ();
+		is(scalar(grep { $_->{verdict} eq 'no header' } @lines), 0,
+		    "$what: all lines have a header");
+		$seen{$_->{address}} += $_->{attempts}
+		    for grep { $_->{verdict} eq 'offence' } @lines;
+		is_deeply(\%seen, \%made, "$what, without $without") or
+		    diag(join "\n", map { "$_->{verdict}: $_->{line}" } @lines);
+	}
+}
 done_testing;

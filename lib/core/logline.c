@@ -53,19 +53,62 @@ logline_exim_pid(struct logline *out)
 	out->msg = close + 2;
 }
 
-/* Exim's own log: the time is followed by the message. */
-static bool
-logline_exim(const char *p, const char *end, struct logline *out)
+/* A program's own log: the time is followed by the message. */
+static void
+logline_own(
+    const char *program, const char *p, const char *end, struct logline *out)
 {
-	static const char exim[] = "exim";
-
 	out->host = p;
 	out->host_len = 0;
-	out->tag = out->program = exim;
-	out->tag_len = out->program_len = 4;
+	out->tag = out->program = program;
+	out->tag_len = out->program_len = strlen(program);
 	out->pid = 0;
 	out->msg = p;
 	out->msg_len = (size_t)(end - p);
+}
+
+/* "imap-login: Info: ", the start of a message in Dovecot's own log; or, where
+ * no host stands before it, "auth(USER,": no host has a parenthesis, and what
+ * follows there is the client's. */
+static bool
+logline_is_dovecot(const char *p, const char *end, bool users)
+{
+	static const char *const levels[] = { "Info: ", "Warning: ", "Error: ",
+		"Debug: ", "Fatal: ", "Panic: " };
+	const char *s = p;
+
+	if (s == end || *s < 'a' || *s > 'z')
+		return false;
+	while (s < end &&
+	    ((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') ||
+		*s == '-' || *s == '_'))
+		s++;
+	if (s == end || (*s != ':' && *s != '(' && *s != '<'))
+		return false;
+	if (*s != ':')
+		return users;
+	if (end - s < 2 || s[1] != ' ')
+		return false;
+	s += 2;
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		size_t n = strlen(levels[i]);
+
+		if ((size_t)(end - s) >= n && memcmp(s, levels[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* With a date before the time it is Exim's, or Dovecot's with another
+ * log_timestamp. */
+static bool
+logline_dated(const char *p, const char *end, struct logline *out)
+{
+	if (logline_is_dovecot(p, end, false)) {
+		logline_own("dovecot", p, end, out);
+		return true;
+	}
+	logline_own("exim", p, end, out);
 	logline_exim_pid(out);
 	return true;
 }
@@ -126,7 +169,11 @@ logline_parse(const char *line, size_t len, struct logline *out)
 	out->repeat = 1;
 	p += n + 1;
 	if (n >= 19 && line[10] == ' ')
-		return logline_exim(p, end, out);
+		return logline_dated(p, end, out);
+	if (logline_is_dovecot(p, end, true)) {
+		logline_own("dovecot", p, end, out);
+		return true;
+	}
 	q = memchr(p, ' ', (size_t)(end - p));
 	if (q == NULL || q == p)
 		return false;

@@ -3,9 +3,11 @@
  *
  *   <time> <host> <tag>[<pid>]: <message>          syslog, postlogd
  *   <date> <time> [<zone>] [[<pid>]] <message>   Exim's main and reject log
+ *   <time> <service>[(<user>...)]: <level>: <...>   Dovecot's log_path
  *
  * with a time of logtime's forms. Exim's own form has neither host nor tag:
- * its program is "exim". Where Exim writes to syslog with its own time and pid
+ * its program is "exim"; that of Dovecot's is "dovecot", with all behind the
+ * time as the message. Where Exim writes to syslog with its own time and pid
  * before the message, they are taken off. "message repeated N times: [ ... ]"
  * of rsyslog is the message inside, with `repeat` N.
  * The program is the last component of the

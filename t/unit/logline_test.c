@@ -102,6 +102,28 @@ test_headers(void)
 		{ "2026-12-14 09:58:37 [99999999999999999999999] x", "", "exim",
 		    "exim", 0, "[99999999999999999999999] x" },
 		{ "2026-12-14 09:58:37 ", "", "exim", "exim", 0, "" },
+		/* Dovecot's. */
+		{ T "imap-login: Info: x: y", "", "dovecot", "dovecot", 0,
+		    "imap-login: Info: x: y" },
+		{ T "auth: Error: x", "", "dovecot", "dovecot", 0,
+		    "auth: Error: x" },
+		{ T "imap(user)<7><abc>: Info: x", "", "dovecot", "dovecot", 0,
+		    "imap(user)<7><abc>: Info: x" },
+		{ T "auth-worker(a smtpd[1]: x): Info: y", "", "dovecot",
+		    "dovecot", 0, "auth-worker(a smtpd[1]: x): Info: y" },
+		{ T "imap(a", "", "dovecot", "dovecot", 0, "imap(a" },
+		{ "2026-12-14 09:58:37 pop3-login: Info: x", "", "dovecot",
+		    "dovecot", 0, "pop3-login: Info: x" },
+		{ "2026-12-14 09:58:37 pop3-login: Infos: x", "", "exim",
+		    "exim", 0, "pop3-login: Infos: x" },
+		{ "2026-12-14 09:58:37 imap(user): Info: x", "", "exim", "exim",
+		    0, "imap(user): Info: x" },
+		{ "2026-12-14 09:58:37 auth: Info:", "", "exim", "exim", 0,
+		    "auth: Info:" },
+		{ T "mx1: a: x", "mx1:", "a", "a", 0, "x" },
+		{ T "mx1: Info:x", "mx1:", "Info", "Info", 0, "x" },
+		{ T "abc", NULL, NULL, NULL, 0, NULL },
+		{ T "abc:", NULL, NULL, NULL, 0, NULL },
 		{ T "mx1 exim[5]: x", "mx1", "exim", "exim", 5, "x" },
 		{ T "mx1 exim[5]: 2026-12-14 09:58:37 x", "mx1", "exim", "exim",
 		    5, "x" },
@@ -192,12 +214,13 @@ inside(const char *p, size_t len, const char *line, size_t line_len)
 static bool
 sane(const struct logline *l, const char *line, size_t len)
 {
-	bool exim = l->host_len == 0;
+	bool own = l->host_len == 0;
 
 	return inside(l->time, l->time_len, line, len) && l->time == line &&
 	    l->time_len > 0 && inside(l->msg, l->msg_len, line, len) &&
-	    (exim ? l->program_len == 4
-		  : inside(l->host, l->host_len, line, len) &&
+	    (own ? strcmp(l->program, "exim") == 0 ||
+			strcmp(l->program, "dovecot") == 0
+		 : inside(l->host, l->host_len, line, len) &&
 			inside(l->tag, l->tag_len, line, len) &&
 			inside(
 			    l->program, l->program_len, l->tag, l->tag_len)) &&
@@ -227,6 +250,8 @@ static const char *const good[] = {
 	T "mx1 postfix/smtpd[123]: connect from a[192.0.2.1]",
 	T5424 "mx1 postfix/submission/smtpd[123]: x: y",
 	T "mx1 dovecot: imap-login: Login aborted",
+	T "imap-login: Info: Login aborted",
+	T "auth(x postfix/smtpd[1]: y): Info: z",
 	T "mx1 smtpd[1]: message repeated 3 times: [ x y z]",
 	"2026-12-14 09:58:37.123 +0100 [77] H=(x) [192.0.2.1] rejected",
 	T "mx1 exim[5]: 2026-12-14 09:58:37 [6] x",
