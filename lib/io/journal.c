@@ -4,13 +4,16 @@
  *   missing --open--> reading --no more--> current --new entries--> reading
  *
  * The place is kept in a logpos: dev and head_hash are the two halves of the
- * sequence number's id, ino is the number (entries count from 1), offset is
- * how many entries have been read.
+ * sequence number's id, ino is the number (entries count from 1), time is the
+ * entry's own, offset is how many entries have been read. Files that do not
+ * share the id (of another host, or after journald has lost its own) have
+ * numbers of their own: among those the time tells what comes after.
  */
 #include "lib/io/journal.h"
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +117,7 @@ static int
 journal_seek(struct journal *j)
 {
 	uint64_t id[2], seqnum;
-	char cursor[80];
+	char cursor[120];
 	int rc;
 
 	if (j->pos.ino == 0) {
@@ -123,10 +126,10 @@ journal_seek(struct journal *j)
 		rc = sd_journal_seek_tail(j->sd);
 		return rc < 0 ? rc : sd_journal_previous(j->sd);
 	}
-	snprintf(cursor, sizeof(cursor), "s=%016llx%016llx;i=%llx",
+	snprintf(cursor, sizeof(cursor), "s=%016llx%016llx;i=%llx;t=%llx",
 	    (unsigned long long)j->pos.dev,
 	    (unsigned long long)j->pos.head_hash,
-	    (unsigned long long)j->pos.ino);
+	    (unsigned long long)j->pos.ino, llround(j->pos.time * 1e6));
 	rc = sd_journal_seek_cursor(j->sd, cursor);
 	if (rc >= 0)
 		rc = sd_journal_next(j->sd);
@@ -310,15 +313,16 @@ journal_entry(struct journal *j)
 	size_t len = journal_line(j);
 
 	j->pos.offset++;
+	sd_journal_get_realtime_usec(j->sd, &usec);
 	if (journal_here(j, id, &seqnum)) {
 		j->pos.dev = id[0];
 		j->pos.head_hash = id[1];
 		j->pos.ino = seqnum;
+		j->pos.time = (double)usec / 1e6;
 	}
 	if (len == 0)
 		return;
 	j->stats.bytes += len;
-	sd_journal_get_realtime_usec(j->sd, &usec);
 	j->events.line(j->ctx, j->line, len, logpos_logical(&j->pos), false,
 	    (double)usec / 1e6);
 }
@@ -410,7 +414,8 @@ void
 journal_position(const struct journal *j, struct logpos *out)
 {
 	*out = j->pos;
-	out->time = loop_now(j->loop);
+	if (out->ino == 0) /* none was read yet */
+		out->time = loop_now(j->loop);
 }
 
 void
