@@ -96,7 +96,7 @@ enum feed_result {
 	FEED_LIMIT,
 	FEED_KNOWN, /* an offence, or known not to be one */
 };
-enum feed_result engine_feed(struct engine *, struct source *, const char *line,
+enum feed_result engine_feed(struct engine *, struct source *, const char *text,
     size_t len, uint64_t end, bool cut, double ref, double now);
 
 /* The outcome of a line without any effect, for `explain`. */

@@ -168,7 +168,9 @@ num_format_double(double d, char buf[NUM_DOUBLE_LEN])
 		int n = snprintf(buf, NUM_DOUBLE_LEN, "%.*g", digits, d);
 		double again;
 
+		/* The same bits, for -0 is not 0. */
 		if (num_parse_double(buf, (size_t)n, &again) &&
+		    /* NOLINTNEXTLINE(bugprone-*,cert-*) */
 		    memcmp(&again, &d, sizeof(d)) == 0)
 			break;
 	}

@@ -73,8 +73,8 @@ void source_set_position(struct source *, const struct logpos *);
  */
 void source_mark(struct source *, const struct logpos *);
 bool source_has_mark(const struct source *);
-/* Back at the mark, which is dropped. `reached` is how far it has been read. */
-void source_rewind(struct source *, const struct logpos *reached);
+/* Back at the mark, which is dropped. `pos` is how far it has been read. */
+void source_rewind(struct source *, const struct logpos *pos);
 /* Drops the mark and goes on from here: what is behind it is lost. */
 void source_unmark(struct source *);
 const struct logpos *source_mark_position(const struct source *);

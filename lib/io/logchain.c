@@ -132,20 +132,18 @@ logchain_unpack(struct logchain *c)
 		struct logchain_file *f = &c->files[i];
 		size_t len = strlen(f->path);
 		size_t plain = len - logname_packed(f->path, len);
-		bool twice = false;
 
-		for (size_t j = 0; f->packed && !twice && j < c->n; j++)
-			twice = i != j && c->files[j].path != NULL &&
+		for (size_t j = 0; f->packed && !f->twice && j < c->n; j++)
+			f->twice = i != j &&
 			    strlen(c->files[j].path) == plain &&
 			    memcmp(c->files[j].path, f->path, plain) == 0;
-		if (twice) {
-			free(f->path);
-			f->path = NULL;
-		}
 	}
-	for (size_t i = 0; i < c->n; i++)
-		if (c->files[i].path != NULL)
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->files[i].twice)
+			free(c->files[i].path);
+		else
 			c->files[kept++] = c->files[i];
+	}
 	c->n = kept;
 }
 

@@ -31,6 +31,7 @@ struct logchain_file {
 	double mtime;
 	bool packed; /* compressed */
 	bool gzip;   /* by gzip(1) */
+	bool twice;  /* and is there uncompressed, too */
 	enum logname_kind kind;
 	const char *key; /* the part of `path` that orders */
 	size_t key_len;

@@ -133,10 +133,9 @@ resp_fail(struct resp *r, const char *why)
 static void
 resp_deliver(struct resp *r, redisReply *reply)
 {
-	struct want w = { NULL, NULL };
-
 	if (r->want_n > 0) {
-		w = r->wants[r->want_at];
+		struct want w = r->wants[r->want_at];
+
 		r->want_at = (r->want_at + 1) % r->want_room;
 		r->want_n--;
 		if (w.fn != NULL)
@@ -304,9 +303,12 @@ resp_timer(void *arg)
 	/* We may have been late ourselves: is there something to read? */
 	if (r->state == OPEN && r->why[0] == '\0')
 		resp_read(r);
-	left = r->moved + r->timeout - loop_mono(r->loop);
 	if (r->state == DEAD || r->destroyed) {
-	} else if (r->why[0] != '\0') {
+		resp_leave(r);
+		return;
+	}
+	left = r->moved + r->timeout - loop_mono(r->loop);
+	if (r->why[0] != '\0') {
 		resp_die(r, r->why);
 	} else if (r->state == OPEN && r->want_n == 0) {
 		/* set again by the next command */

@@ -33,7 +33,6 @@ struct rsentinel {
 	struct loop_timer *timer;
 	double heard;
 	char why[200];
-	struct loglimit limit;
 };
 
 static void rsentinel_ask(struct rsentinel *);

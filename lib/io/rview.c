@@ -305,7 +305,7 @@ static void
 finish_allow(struct rview *rv)
 {
 	struct addr a;
-	size_t cursor = 0;
+	size_t cursor;
 	struct addr gone[64];
 	size_t n;
 

@@ -618,6 +618,10 @@ store_redis_calls_poll(struct store_redis *sr)
 void
 store_redis_calls_destroy(struct store_redis *sr)
 {
-	while (sr->calls != NULL)
-		call_free(sr->calls);
+	struct call *next;
+
+	for (struct call *c = sr->calls; c != NULL; c = next) {
+		next = c->next;
+		call_free(c);
+	}
 }

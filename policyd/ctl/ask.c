@@ -203,19 +203,19 @@ ask_print(const struct ctl *ctl, char *reply)
 {
 	static const char name[] = "action=";
 	struct json j = { .f = stdout };
-	char *action = reply;
+	char *action = reply, *end = strchr(reply, '\n');
 
 	/* Other attributes may stand before it; Postfix skips them. */
-	while (strncmp(action, name, sizeof(name) - 1) != 0) {
-		action = strchr(action, '\n') + 1;
-		if (*action == '\n' || *action == '\0') {
-			log_error(
-			    "ask: %s answered without an action", ctl->argv[0]);
-			return CTL_ERROR;
-		}
+	while (end != NULL && strncmp(action, name, sizeof(name) - 1) != 0) {
+		action = end + 1;
+		end = *action != '\n' ? strchr(action, '\n') : NULL;
+	}
+	if (end == NULL) {
+		log_error("ask: %s answered without an action", ctl->argv[0]);
+		return CTL_ERROR;
 	}
 	action += sizeof(name) - 1;
-	*strchr(action, '\n') = '\0';
+	*end = '\0';
 	if (ctl->json) {
 		json_open(&j, NULL, '{');
 		json_str(&j, "action", action);

@@ -100,7 +100,7 @@ out_word(struct out *o, const char *s, size_t len)
 {
 	const char *eq = memchr(s, '=', len);
 	const char *as;
-	size_t n = len;
+	size_t n;
 
 	/* name=value: the name says what it is. */
 	if (eq != NULL && eq > s) {
@@ -143,7 +143,7 @@ shape_of(const struct logline *line, struct out *o)
 	out_put(o, line->program, line->program_len);
 	out_put(o, ": ", 2);
 	while (p < end) {
-		const char *q = p;
+		const char *q;
 
 		if ((*p == '<' || *p == '"') && (q = closing(p, end)) != NULL) {
 			out_put(o, *p == '<' ? "<>" : "\"\"", 2);

@@ -255,7 +255,7 @@ table_print_row(const struct table *t, const char *const *cells)
 	for (size_t i = 0; i < t->n_columns; i++)
 		if (t->shown[i])
 			last = i;
-	for (size_t i = 0; i <= last; i++) {
+	for (size_t i = 0; i < t->n_columns && i <= last; i++) {
 		size_t w, len;
 
 		if (!t->shown[i])

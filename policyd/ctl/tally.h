@@ -25,7 +25,7 @@ struct tally *tally_create(size_t max_addresses, double window);
 void tally_destroy(struct tally **);
 
 void tally_offence(struct tally *, const struct addr *scope, name_id rule,
-    double weight, unsigned attempts, double t);
+    double weight, unsigned attempts, double when);
 void tally_block(struct tally *, const struct block *, bool raised);
 
 struct tally_offender {

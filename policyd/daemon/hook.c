@@ -192,7 +192,7 @@ hook_run_one(struct hook *h, struct hook_run *r)
 {
 	struct hook_event *e = STAILQ_FIRST(&h->queue);
 	pid_t pid;
-	int rc = 0;
+	int rc;
 
 	STAILQ_REMOVE_HEAD(&h->queue, link);
 	h->stats.queued--;

@@ -328,6 +328,7 @@ resident(void)
 
 	if (f == NULL)
 		return 0;
+	/* The kernel's own words. NOLINTNEXTLINE(cert-err34-c) */
 	if (fscanf(f, "%*u %lu", &pages) != 1)
 		pages = 0;
 	fclose(f);

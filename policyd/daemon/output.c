@@ -182,9 +182,11 @@ static double
 output_now(void)
 {
 	struct timespec ts;
+	long ms;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	return (double)ts.tv_sec + (double)(ts.tv_nsec / 1000000) / 1e3;
+	ms = ts.tv_nsec / 1000000;
+	return (double)ts.tv_sec + (double)ms / 1e3;
 }
 
 static void

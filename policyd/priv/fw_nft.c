@@ -149,8 +149,7 @@ print_sets(struct tool_text *t, const struct conf *conf)
 static void
 print_chains(struct tool_text *t, const struct conf *conf)
 {
-	const char *const *p = conf->firewall.ports;
-	const char *const *pr = conf->firewall.protocols;
+	const char *const *p, *const *pr = conf->firewall.protocols;
 	char mask[ADDR_STRLEN];
 
 	tool_printf(t,

@@ -30,6 +30,6 @@ bool ttlmap_next(const struct ttlmap *, uint32_t *cursor, struct addr *addr_r,
 /* The smallest value, or INFINITY. */
 double ttlmap_least(const struct ttlmap *);
 /* Removes what has a value up to this one. */
-void ttlmap_expire(struct ttlmap *, double value);
+void ttlmap_expire(struct ttlmap *, double limit);
 
 #endif
