@@ -178,7 +178,7 @@ latency_bars {
 # One panel: horizontal bars, ours in another colour, the figure behind each.
 sub
 panel {
-	my ($title, $n, @bars) = @_;
+	my ($title, $n, $label_at, @bars) = @_;
 	my ($max) = sort { $b <=> $a } map { $_->[1] } @bars;
 	my ($min) = sort { $a <=> $b } map { $_->[1] } @bars;
 	my $data = '';
@@ -192,7 +192,7 @@ panel {
 		    $label =~ /^mxwarden/ ? 1 : 2, Bench::number($value);
 	}
 	return "\$d$n << EOD\n${data}EOD\n" .
-	    "set title \"$title\" left offset -24,0\n" .
+	    "set label 1 \"$title\" at graph 0, screen $label_at left\n" .
 	    'set ytics (' . join(', ', @tics) . ") scale 0\n" .
 	    'set yrange [' . (-$#bars - 0.6) . ":0.6]\n" .
 	    sprintf("set xrange [%g:%g]\n", $min / 4, $max * 12) .
@@ -204,9 +204,10 @@ panel {
 sub
 draw {
 	my ($file) = @_;
-	my @panels = (['policy answers a second', answer_bars()],
-		['log lines a second', replay_bars()],
-		['from the line in the log to the refusal, 99 %, ms',
+	my @panels = (['policy answers a second (logarithmic scale)', answer_bars()],
+		['log lines a second (logarithmic scale)', replay_bars()],
+		['from the line in the log to the refusal, 99 %, ms ' .
+		    '(logarithmic scale)',
 		    latency_bars()]);
 
 	if (grep { @$_ == 1 } @panels) {
@@ -214,7 +215,7 @@ draw {
 		    "measured\n";
 		return;
 	}
-	my $text = "set terminal svg size 720,470 font 'Helvetica,12' " .
+	my $text = "set terminal svg size 720,450 font 'Helvetica,12' " .
 	    "background 'white'\nset output '$file'\nset multiplot\n" .
 	    "set logscale x\nunset key\nunset xtics\nset border 2\n" .
 	    "set style fill solid noborder\n" .
@@ -230,8 +231,8 @@ draw {
 		$top -= 1.2 / $bars;
 		$text .= sprintf("set tmargin at screen %.3f\n" .
 			"set bmargin at screen %.3f\n", $top, $top - $height) .
-		    panel($panels[$n][0], $n, @{$panels[$n]}[1 ..
-			$#{$panels[$n]}]);
+		    panel($panels[$n][0], $n, $top + 0.5 / $bars,
+			@{$panels[$n]}[1 .. $#{$panels[$n]}]);
 		$top -= $height + 0.3 / $bars;
 	}
 	open my $gnuplot, '|-', 'gnuplot' or do {
