@@ -223,19 +223,19 @@ bench_redis {
 # file with its process number if it goes into the background].
 sub
 peers {
-	my ($port) = @_;
+	my @ports = (free_port(), free_port());
 	my $dir = tmp_dir() . '/peer';
 	my $user = getpwuid $>;
 	my $group = getgrgid $) + 0;
 
 	mkdir $dir;
-	return (['postfwd', ['postfwd', '--perfmon', '--port', $port,
+	return (['postfwd', ['postfwd', '--perfmon', '--port', $ports[0],
 		'--interface', '127.0.0.1', '--user', $user, '--group', $group,
 		'--cache_proto', 'unix', '--cache_port', "$dir/cache",
 		'--pidfile', "$dir/postfwd.pid", '--rule',
 		'id=R1; client_address==10.0.0.0/8; action=REJECT no'],
 		"$dir/postfwd.pid"],
-	    ['postgrey', ['postgrey', "--inet=127.0.0.1:$port",
+	    ['postgrey', ['postgrey', "--inet=127.0.0.1:$ports[1]",
 		"--dbdir=$dir", "--pidfile=$dir/postgrey.pid",
 		"--user=$user", "--group=$group"]]);
 }
@@ -261,7 +261,7 @@ bench_peers {
 
 	$d->launch;
 	wait_answers($endpoint);
-	for my $peer (peers(free_port())) {
+	for my $peer (peers()) {
 		my ($name, $cmd, $pidfile) = @$peer;
 		my ($port) = "@$cmd" =~ /(?:127\.0\.0\.1:|--port )(\d+)/;
 
