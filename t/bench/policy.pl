@@ -51,15 +51,17 @@ view_name {
 sub
 rounds {
 	my ($base, $ours, %load) = @_;
+	my $n = delete $load{rounds} // $o->{rounds};
 	my @rounds;
 
-	load($_, %load, seconds => $o->{seconds}) for $base, $ours;
-	for my $round (1 .. $o->{rounds}) {
+	%load = (seconds => $o->{seconds}, %load);
+	load($_, %load) for $base, $ours;
+	for my $round (1 .. $n) {
 		my %got;
 
 		for my $who ($round % 2 ? qw(base ours) : qw(ours base)) {
 			$got{$who} = load($who eq 'base' ? $base : $ours,
-				%load, seconds => $o->{seconds});
+				%load);
 		}
 		# Neither has had a processor in that time: says nothing.
 		push @rounds, [@got{qw(base ours)}]
@@ -243,7 +245,9 @@ peers {
 sub
 compare_peer {
 	my ($ours, $name, $theirs) = @_;
-	my @rounds = rounds($theirs, $ours, conns => 10);
+	# They need longer to say something.
+	my @rounds = rounds($theirs, $ours, conns => 10,
+		seconds => $o->{seconds} * 5, rounds => ($o->{rounds} + 4) / 5);
 
 	row(group => 'policy', name => "answers, beside $name, 10 connections",
 		value => median(map { $_->[1]{rate} } @rounds),
