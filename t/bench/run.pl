@@ -172,7 +172,7 @@ latency_bars {
 
 	return (['mxwarden, one host', $one->{value}],
 		['mxwarden, to another host', $two->{value}],
-		$f2b ? ['fail2ban-server', $f2b->{value}] : ());
+		$f2b ? ['fail2ban-server, its action', $f2b->{value}] : ());
 }
 
 # One panel: horizontal bars, ours in another colour, the figure behind each.
