@@ -60,6 +60,10 @@ lost("$log.1", '192.0.2.2');
 lost($log, '192.0.2.3');
 scored('192.0.2.2', 'the end of the old file');
 scored('192.0.2.3', 'and the new one');
+ok(try_for(sub {
+	!grep { (readlink($_) // '') =~ /mail\.log\.\d/ }
+	    glob '/proc/' . $d->pid . '/fd/*'
+}, 20), 'the old file is closed, though nothing is written any more');
 
 # Several times while nobody looked.
 $d->stop;
@@ -142,5 +146,24 @@ lost($real, '192.0.2.8');
 $d->start;
 scored('192.0.2.8', 'goes on without a file that is refused');
 is(state_of()->{lost}, 1, 'which is counted');
+$d->stop;
+
+# A signal while it waits for its helper is not the end of the waiting.
+my $slow = tmp_dir() . '/slow-helper';
+spew($slow, "#!/bin/sh\n: >$slow.begun\n" .
+    "until [ -e $slow.go ]; do sleep 0.1; done\nexec $helper \"\$@\"\n");
+chmod 0755, $slow or die "chmod: $!";
+$d->write_conf({ user => $user, helper => $slow, include => [$rules] });
+chown $uid, $gid, $d->dir . '/state' or die "chown: $!";
+$d->launch;
+wait_for { -e "$slow.begun" } 20, 'the helper to begin';
+$d->signal('HUP');
+wait_for {
+	(slurp('/proc/' . $d->pid . '/status') // '') !~
+	    /^(?:Sig|Shd)Pnd:\s*0*[1-9a-f]/m
+} 20, 'the signal to arrive';
+spew("$slow.go", '');
+$d->wait_ready;
+pass('SIGHUP while it starts');
 $d->stop;
 done_testing;

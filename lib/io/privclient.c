@@ -34,6 +34,15 @@ struct privclient {
 	struct loop_watch *readable, *writable;
 };
 
+static double
+privclient_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
 static void privclient_on_read(void *arg);
 static void privclient_on_write(void *arg);
 
@@ -81,9 +90,16 @@ helper_wait(
 {
 	struct pollfd p = { .fd = pc->fd, .events = POLLIN };
 	struct privmsg_hello hello;
+	double end = privclient_clock() + PRIVCLIENT_START, left;
 	ssize_t n;
+	int ready;
 
-	if (poll(&p, 1, PRIVCLIENT_START * 1000) <= 0)
+	/* A signal waits for the loop; it is no answer. */
+	do {
+		left = end - privclient_clock();
+		ready = poll(&p, 1, left > 0 ? (int)(left * 1000) + 1 : 0);
+	} while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
 		return errbuf_set(err, "%s: not ready within %d s", program,
 		    PRIVCLIENT_START);
 	n = recv(pc->fd, &hello, sizeof(hello), 0);
@@ -297,20 +313,18 @@ privclient_pid(const struct privclient *pc)
 void
 privclient_settle(struct privclient *pc, double seconds)
 {
-	struct timespec ts;
-	double end = 0;
-
 	/* The loop's clock stands still in here. */
+	double end = privclient_clock() + seconds;
+
 	while (pc->fd >= 0 && pc->answered != pc->seq) {
 		struct pollfd p = { .fd = pc->fd, .events = POLLIN };
-		double now;
+		double now = privclient_clock();
+		int n =
+		    now < end ? poll(&p, 1, (int)((end - now) * 1000) + 1) : 0;
 
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		now = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-		end = end > 0 ? end : now + seconds;
-		if (now >= end ||
-		    poll(&p, 1, (int)((end - now) * 1000) + 1) <= 0)
+		if (n == 0 || (n < 0 && errno != EINTR))
 			return;
-		privclient_on_read(pc);
+		if (n > 0)
+			privclient_on_read(pc);
 	}
 }

@@ -290,8 +290,6 @@ one_progress(void *ctx, bool current)
 	struct one *one = ctx;
 
 	source_set_current(one->src, current);
-	if (current)
-		(void)one_opened(one, 0, 0);
 	flow(one->logs, false); /* it would destroy the tail we are in */
 	one->logs->progress(one->logs->ctx);
 }
@@ -557,6 +555,8 @@ logs_tick(struct logs *ls)
 		struct tail_stats ts;
 
 		one_check(ls->all[i]);
+		/* Here, because a log may be silent for long. */
+		(void)one_opened(ls->all[i], 0, 0);
 		one_stats(ls->all[i], &ts);
 		if (strcmp(ts.state, "missing") == 0)
 			source_set_current(ls->all[i]->src, true);
