@@ -269,4 +269,29 @@ fault('kill -9 of the daemons', sub {
 	$_->stop for @mx;
 }
 
+# A score that somebody has deleted: this host, when it must decide alone, still
+# counts by what it has seen. Once Redis decides again, that is over.
+{
+	my $redis = MxwardenTest::Redis->new;
+	my $d = MxwardenTest::Daemon->new(conf => offence_conf(
+		store => $redis->url, host => 'mx1'));
+	my $key = 'mxwarden:score:10.6.6.6';
+
+	wait_for { settled($d) } 10, 'the store';
+	$d->log_append(offence('10.6.6.6')) for 1 .. 4;
+	wait_for { ($redis->hash($key)->{score} // 0) == 4 } 10, 'the score';
+	$redis->cmd('DEL', $key);
+	$redis->cmd('CONFIG', 'SET', 'maxmemory', '1');
+	$d->log_append(offence('10.6.6.6'));
+	wait_for { $d->ask(client_address => '10.6.6.6') =~ /^DEFER/ } 10,
+	    'the local block';
+	$redis->cmd('CONFIG', 'SET', 'maxmemory', '0');
+	wait_for { settled($d) } 30, 'the store to settle';
+	wait_for { $d->ask(client_address => '10.6.6.6') eq 'DUNNO' } 30,
+	    'the end of a block that Redis does not confirm';
+	pass('what Redis does not confirm is over when it decides again');
+	is($redis->hash($key)->{score}, 1, '... and counted there');
+	$d->stop;
+}
+
 done_testing;

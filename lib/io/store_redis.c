@@ -61,6 +61,11 @@ review(struct store_redis *sr)
 		sr->deciding = false;
 		log_notice("redis: %s: everything is applied; Redis decides",
 		    rlink_endpoint(sr->link));
+		/* What this host decided alone and Redis does not confirm (it
+		 * has been made to forget) is swept. After a reconnection that
+		 * is under way already. */
+		if (rview_is_synced(sr->view))
+			rview_changed(sr->view, NULL, 0);
 	}
 	rview_kick(sr->view);
 }
