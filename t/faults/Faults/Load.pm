@@ -294,8 +294,18 @@ sub
 _order_clock {
 	my ($self, $offset) = @_;
 
+	my $was = $self->_now;
+
 	$self->{offset} = $offset;
 	$self->{stepped} = time;
+	# What was over before a step back may not begin again.
+	my $blocks = $self->{model}{block};
+	for (keys %$blocks) {
+		my $until = $blocks->{$_}{until};
+
+		$self->{edge}{$_} = 1 if $until > $self->_now &&
+		    $until < $was + EDGE;
+	}
 	spew("$self->{clock}.new", sprintf "%+d\n", $offset);
 	rename "$self->{clock}.new", $self->{clock} or die "rename: $!";
 	$self->_reply;
