@@ -83,6 +83,8 @@ my %elsewhere = (
 	'make check TESTS_TO_RUN=t/40-model.t' => ['would run while others do',
 		['debian/rules', 'TESTS_TO_RUN=']],
 	'.ci/run' => ['runs this test', [$clean, '.ci/run']],
+	'make bench' => ['takes half an hour, on a quiet machine',
+		['t/bench/README', 'make bench']],
 	't/clean-machine.sh' => ['runs this test',
 		[$clean, 'step_install']],
 );
