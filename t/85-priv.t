@@ -557,7 +557,11 @@ fresh();
 my $u = MxwardenTest::Daemon->new(start => 0, log => $maillog,
 	wrap => [as_user(qw(dac_read_search net_admin))]);
 $u->{control} = "$own/control.sock";
-my %own = (%conf, listen => ['inet:127.0.0.1:' . $u->port],
+# The build directory may be nobody's business.
+my $reachable = "$dir/mxwarden-priv";
+is(system('cp', $helper, $reachable), 0, 'a helper that its user can reach');
+my %own = (%conf, helper => $reachable,
+	listen => ['inet:127.0.0.1:' . $u->port],
 	control => $u->control, state_dir => "$own/state",
 	level => [[reject => { threshold => 4, duration => '1h', action =>
 		'REJECT 5.7.1 Abuse from {address}', firewall => 'true' }]]);
