@@ -271,6 +271,17 @@ run_cmd {
 	return ($status, $out, $err);
 }
 
+# Ends the process that a part of the harness has forked: $self->{pid}, once.
+sub
+kill_child {
+	my ($self) = @_;
+	my $pid = delete $self->{pid} // return;
+
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+	return;
+}
+
 # Collects the status of processes that have ended.
 sub
 reap {

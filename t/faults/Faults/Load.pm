@@ -90,15 +90,7 @@ order {
 	return $1;
 }
 
-sub
-end {
-	my ($self) = @_;
-	my $pid = delete $self->{pid} // return;
-
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
-	return;
-}
+sub end { return MxwardenTest::kill_child($_[0]) }
 
 # --- The process --------------------------------------------------------------
 

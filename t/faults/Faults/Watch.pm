@@ -35,15 +35,7 @@ new {
 	return $self;
 }
 
-sub
-end {
-	my ($self) = @_;
-	my $pid = delete $self->{pid} // return;
-
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
-	return;
-}
+sub end { return MxwardenTest::kill_child($_[0]) }
 
 # Between two of its acts it stands still: nothing of it is under way.
 sub

@@ -46,15 +46,7 @@ new {
 	return $self;
 }
 
-sub
-stop {
-	my ($self) = @_;
-	my $pid = delete $self->{pid} // return;
-
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
-	return;
-}
+sub stop { return MxwardenTest::kill_child($_[0]) }
 
 # 192.0.2.1 -> 1.2.0.192.in-addr.arpa
 sub

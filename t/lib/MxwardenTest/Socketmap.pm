@@ -64,15 +64,7 @@ reset {
 	return;
 }
 
-sub
-stop {
-	my ($self) = @_;
-	my $pid = delete $self->{pid} // return;
-
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
-	return;
-}
+sub stop { return MxwardenTest::kill_child($_[0]) }
 
 sub
 _serve {
