@@ -167,6 +167,7 @@ rcpt {
 }
 
 my $rules = MxwardenTest::Rules->new;
+my $snippet = slurp(src_dir() . '/contrib/exim/acl.mxwarden');
 
 # --- Its own lines -----------------------------------------------------------
 
@@ -266,7 +267,10 @@ offences {
 
 subtest 'offences' => sub {
 	for my $how ('default log', 'log with zone, pid and ports') {
-		my $x = make_exim(main => $how =~ /zone/ ? "log_timezone\n" .
+		# The second one with the ACL at the end of a session.
+		my $x = make_exim($how =~ /zone/ ? (acl => "$acls\n$snippet") : (),
+		    main => $how =~ /zone/ ? "log_timezone\n" .
+		    "acl_smtp_notquit = acl_mxwarden_notquit\n" .
 		    $main =~ s/^log_selector = .*\K/ +pid +incoming_port +incoming_interface/mr :
 		    $main);
 		my %offences = offences($x);
@@ -309,9 +313,48 @@ subtest 'offences' => sub {
 	}
 };
 
-# --- Asking the policy server ------------------------------------------------
+# A line that two clients could have written is nobody's, but the ACL at the end of
+# the session tells whose it was; and where both lines are clear, they count once.
+subtest 'synchronization' => sub {
+	my $x = make_exim(acl => "$acls\n$snippet", main =>
+	    "${main}acl_smtp_notquit = acl_mxwarden_notquit\n");
+	my $other = '" H=[192.0.2.9] next input="x';
+	my %early = (
+		'198.51.100.40' => "NOOP\r\nNOOP x\r\n",
+		'198.51.100.41' => "NOOP x$other\r\nNOOP y\r\n",
+		'198.51.100.42' => "NOOP\r\nNOOP x$other\r\n",
+		'2001:db8:1::7' => "NOOP x$other\r\nNOOP x$other\r\n",
+	);
 
-my $snippet = slurp(src_dir() . '/contrib/exim/acl.mxwarden');
+	for my $addr (sort keys %early) {
+		my $c = greeted($x, $addr);
+
+		$c->raw($early{$addr});
+		$c->reply;
+		$c->hung_up;
+	}
+	wait_for { !$x->busy } 20, 'Exim to be done';
+	my $lines = () = $x->log_text =~ / synchronization error \(/g;
+	my $sum = $rules->replay($x->log_text);
+	my $found = $rules->offences($x->log_text);
+
+	is($lines, 4, 'four lines of Exim');
+	is_deeply([sort grep { $found->{$_}{'exim-synchronization'} } keys %$found],
+	    ['198.51.100.40'], 'one of them is clear');
+	is_deeply([sort grep { $found->{$_}{'exim-synchronization-end'} }
+	    keys %$found], [sort keys %early], 'four of the ACL');
+	for my $addr (sort keys %early) {
+		my $hits = $sum->{$addr =~ s/::7\z/::\/64/r}{rules};
+		my $n = ($hits->{'exim-synchronization'} // 0) +
+		    ($hits->{'exim-synchronization-end'} // 0);
+
+		is($n, 1, "$addr: once");
+	}
+	is($sum->{'192.0.2.9'}, undef, 'and nobody else');
+	$x->stop;
+};
+
+# --- Asking the policy server ------------------------------------------------
 
 sub
 acl_with_port {

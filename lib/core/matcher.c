@@ -235,6 +235,10 @@ matcher_create(const struct rules *rules, uint64_t sets)
 
 		if ((r->set & sets) == 0)
 			continue;
+		/* Guards are for other servers than this one: see
+		 * rules_tune(). */
+		if (r->kind == RULE_AMBIGUOUS && r->weight == 0)
+			continue;
 		for (size_t j = 0; j < r->n_programs; j++)
 			program_add_rule(
 			    m, program_create(m, r->programs[j]), r);

@@ -101,7 +101,9 @@ size_t rules_count(const struct rules *);
 /* NULL if there is none of this name. */
 const struct rule *rules_find(const struct rules *, name_id name);
 /* Changes a rule: its weight, unless NAN; its limits, unless field is NULL
- * (taken over on success). -1 and a reason. */
+ * (taken over on success). An ambiguous rule has no weight, but with 0 it is
+ * not tried: its lines are what the rules behind make of them. -1 and a
+ * reason. */
 int rules_tune(struct rules *, const char *name, double weight,
     const char *field, struct wordset *in, struct wordset *not_in,
     struct errbuf *);

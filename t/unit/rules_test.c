@@ -206,6 +206,30 @@ test_tune(void)
 	rules_destroy(&rs);
 }
 
+/* A guard that is not needed. */
+static void
+test_tune_ambiguous(void)
+{
+	struct rules *rs = rules_create();
+	struct rule_def guard = def("g", "^x \\S+ \\S+$");
+	struct errbuf err;
+	struct rule_match out;
+	struct matcher *m;
+
+	guard.kind = RULE_AMBIGUOUS;
+	add(rs, guard);
+	add(rs, def("r", "^x {addr} (?<to>\\S+)"));
+	m = matcher_create(rs, UINT64_MAX);
+	is_str(decides(m, "smtpd", "x 192.0.2.1 al", &out), "g", "guarded");
+	matcher_destroy(&m);
+	is_int(
+	    rules_tune(rs, "g", 0, NULL, NULL, NULL, &err), 0, "switched off");
+	m = matcher_create(rs, UINT64_MAX);
+	is_str(decides(m, "smtpd", "x 192.0.2.1 al", &out), "r", "not tried");
+	matcher_destroy(&m);
+	rules_destroy(&rs);
+}
+
 int
 main(void)
 {
@@ -213,6 +237,7 @@ main(void)
 	test_sets();
 	test_fields();
 	test_tune();
+	test_tune_ambiguous();
 	names_destroy();
 	return tap_done();
 }

@@ -1,6 +1,6 @@
 # Rules: what all shipped rules make of a log, line by line and in sum.
 #
-#   my $rules = MxwardenTest::Rules->new(tune => {...});
+#   my $rules = MxwardenTest::Rules->new(include => [FILES]);
 #   my @lines = $rules->explain($text);    # objects of `mxwarden explain`
 #   my $sum = $rules->replay($text);       # address => its object of `replay`
 #
@@ -27,7 +27,7 @@ new {
 		files => \@files, sets => \@sets }, $class;
 
 	MxwardenTest::spew($self->{conf}, MxwardenTest::conf_text({
-		include => \@files, allow => [],
+		include => [@files, @{$arg{include} // []}], allow => [],
 		log => [["$base.log", { rules => \@sets }]] }));
 	return $self;
 }
