@@ -85,6 +85,13 @@ my %elsewhere = (
 	'.ci/run' => ['runs this test', [$clean, '.ci/run']],
 	'make bench' => ['takes half an hour, on a quiet machine',
 		['t/bench/README', 'make bench']],
+	'make faults TIME=600' => ['takes twenty minutes',
+		['.ci/run', 'faults TIME=']],
+	'make fuzz TIME=600' => ['takes hours, and another build',
+		['t/fuzz/README', 'make fuzz TIME=600']],
+	'make check-valgrind' => ['takes long',
+		['.ci/run', 'check-valgrind']],
+	'make coverage' => ['needs another build', ['.ci/run', 'coverage']],
 	't/clean-machine.sh' => ['runs this test',
 		[$clean, 'step_install']],
 );

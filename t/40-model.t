@@ -81,19 +81,7 @@ make_conf {
 sub
 conf_file {
 	my ($c, $path) = @_;
-	my @rule_conf;
 
-	for my $r (grep { ($_->{kind} // '') ne 'own' } @rules) {
-		my $pattern = $r->{text};
-
-		$pattern =~ s/CLIENT/{client}/;
-		$pattern =~ s{NUM}{ok=(?<ok>\\d+)/(?<attempts>\\d+)\$};
-		push @rule_conf, [$r->{name}, { set => 'model',
-			program => ['smtpd'], pattern => "^$pattern",
-			map { defined $r->{$_} ? ($_ => $r->{$_} eq '1' &&
-			    $_ eq 'ends' ? 'true' : $r->{$_}) : () }
-			    qw(weight evidence counts kind ends) }];
-	}
 	spew($path, conf_text({
 		state_dir => tmp_dir(),
 		user => '',
@@ -108,7 +96,7 @@ conf_file {
 		level => [map { [$_->{name}, { threshold => $_->{threshold},
 			duration => "$_->{duration}s",
 			action => 'REJECT 5.7.1 Abuse' }] } @{$c->{levels}}],
-		rule => \@rule_conf,
+		rule => MxwardenTest::Model::rule_sections('model', @rules),
 	}));
 	return;
 }

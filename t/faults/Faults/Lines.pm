@@ -53,24 +53,7 @@ my @noise = ('connect from CLIENT', 'quoted: alpha from CLIENT',
 
 sub pick { return $_[int rand @_] }
 
-# The rules as sections of a configuration.
-sub
-conf {
-	my @sections;
-
-	for my $r (grep { ($_->{kind} // '') ne 'own' } @rules) {
-		my $pattern = $r->{text};
-
-		$pattern =~ s/CLIENT/{client}/;
-		$pattern =~ s{NUM}{ok=(?<ok>\\d+)/(?<attempts>\\d+)\$};
-		push @sections, [$r->{name}, { set => 'faults',
-			program => ['smtpd'], pattern => "^$pattern",
-			(map { defined $r->{$_} ? ($_ => $r->{$_}) : () }
-			    qw(weight evidence counts kind)),
-			($r->{ends} ? (ends => 'true') : ()) }];
-	}
-	return \@sections;
-}
+sub conf { return MxwardenTest::Model::rule_sections('faults', @rules) }
 
 # The messages of a connection: [text, rule or undef, number of attempts].
 sub

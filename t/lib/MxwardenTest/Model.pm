@@ -4,6 +4,9 @@
 #
 #   new(window, ipv4_prefix, ipv6_prefix, levels => [{name, threshold,
 #       duration}...], repeat => {factor, max, memory})
+#   rule_sections(set, rules...): the rules as sections of a configuration. The
+#       `text` of a rule is its pattern, with CLIENT for the client and NUM for
+#       how many attempts succeeded, and were made.
 #   line(t, addr, rule, pid, total): one log line that matches the rule; a rule
 #       is {name, weight, evidence, counts, kind, ends}; kind "own" is our own
 #       refusal. Returns the decision
@@ -25,6 +28,25 @@ new {
 	return bless { ipv4_prefix => 32, ipv6_prefix => 64, %arg, score => {},
 		block => {}, strikes => {}, attempts => {}, scopes => {} },
 	    $class;
+}
+
+sub
+rule_sections {
+	my ($set, @rules) = @_;
+	my @sections;
+
+	for my $r (grep { ($_->{kind} // '') ne 'own' } @rules) {
+		my $pattern = $r->{text};
+
+		$pattern =~ s/CLIENT/{client}/;
+		$pattern =~ s{NUM}{ok=(?<ok>\\d+)/(?<attempts>\\d+)\$};
+		push @sections, [$r->{name}, { set => $set,
+			program => ['smtpd'], pattern => "^$pattern",
+			(map { defined $r->{$_} ? ($_ => $r->{$_}) : () }
+			    qw(weight evidence counts kind)),
+			($r->{ends} ? (ends => 'true') : ()) }];
+	}
+	return \@sections;
 }
 
 # The canonical text of an address.
