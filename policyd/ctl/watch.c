@@ -89,13 +89,18 @@ watch_line(const struct watch *w, const struct record *r)
 {
 	char line[6 * WATCH_TEXT], detail[4 * WATCH_TEXT];
 	char addr[WATCH_TEXT], clock[16] = "";
-	time_t t = (time_t)record_get_num(r, "time", 0);
+	double at = record_get_num(r, "time", 0);
+	time_t t;
 	enum watch_colour colour;
 	const char *word = watch_word(r, &colour);
 	struct tm tm;
 
-	if (localtime_r(&t, &tm) != NULL)
-		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	/* As num_format_time() has it; what is beyond is no time. */
+	if (at > -6e10 && at < 2.5e11) {
+		t = (time_t)at;
+		if (localtime_r(&t, &tm) != NULL)
+			strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	}
 	table_clean(record_get_str(r, "address", ""), addr, sizeof(addr));
 	watch_detail(r, detail, sizeof(detail));
 	snprintf(line, sizeof(line), "%s %-7s %s%*s%s", clock, word, addr,
