@@ -281,11 +281,16 @@ _helper {
 	# What copytruncate takes away is read in the copy, which only the
 	# helper can open: that is lost, and told. A file that was renamed is
 	# found by the next daemon.
-	$h->{load}->order('rotate', int rand 2, 'rename') if $role eq 'logs';
+	if ($role eq 'logs') {
+		$h->{load}->order('unread', patience(20));
+		$h->{load}->order('rotate', int rand 2, 'rename');
+	}
 	return sub {
-		$h->alive or return;
-		$h->stop;
-		$h->start;
+		if ($h->alive) {
+			$h->stop;
+			$h->start;
+		}
+		$h->{load}->order('unread', 0);
 	};
 }
 

@@ -271,6 +271,16 @@ _order_cut {
 	return;
 }
 
+# From now on a log may not be read for so many seconds (0: it is read again).
+sub
+_order_unread {
+	my ($self, $seconds) = @_;
+
+	$self->{unread} = $seconds;
+	$self->_reply;
+	return;
+}
+
 # So many lines at once.
 sub
 _order_burst {
@@ -407,7 +417,7 @@ _count {
 	# In the log the block was still active, but it may be over when the
 	# line is read: then this is another one. From here on nobody knows.
 	$self->{edge}{$scope} = 1 if $b && $t < $b->{until} &&
-	    $self->_now + $self->{delay} > $b->{until};
+	    $self->_now + ($self->{unread} || $self->{delay}) > $b->{until};
 	$self->{ever}->line($t, $addr, $rule, $pid, $total) if $self->{ever};
 	return if !defined $m->line($t, $addr, $rule, $pid, $total);
 	$b = $m->{block}{$scope};
