@@ -106,16 +106,21 @@ gunzip_read(struct gunzip *g, char *buf, size_t cap)
 	cap = g->z.avail_out;
 	for (int i = 0; i < GUNZIP_BLOCKS && !g->over; i++) {
 		int got = gunzip_fill(g), rc;
+		unsigned room;
 
 		if (got < 0)
 			return gunzip_failed(g, errno);
-		if (got == 0) {
+		if (got == 0 && !g->member) {
 			if (g->z.avail_out < cap)
 				break; /* what there was; the rest next time */
-			return g->member ? gunzip_failed(g, EBADMSG) : 0;
+			return 0;
 		}
 		g->member = true;
+		room = g->z.avail_out;
 		rc = inflate(&g->z, Z_NO_FLUSH);
+		/* Cut off. Had zlib still something of what it has taken? */
+		if (got == 0 && rc != Z_STREAM_END && g->z.avail_out == room)
+			rc = Z_DATA_ERROR;
 		if (rc == Z_STREAM_END) {
 			g->member = false;
 			g->over = !gunzip_next(g);

@@ -149,6 +149,37 @@ test_broken(const unsigned char *gz, size_t len)
 	ok(seen > 300, "and most damage is seen (%u of 500)", seen);
 }
 
+/* Of a file that is cut off zlib may have taken the last byte, and hold more
+ * than a piece has room for. */
+static void
+test_cut_repeats(void)
+{
+	static const char repeats[5000];
+	static const size_t caps[] = { 1, 7, 300 };
+	unsigned char gz[200];
+	size_t len = member(repeats, sizeof(repeats), gz, sizeof(gz));
+	unsigned wrong = 0, some = 0;
+
+	for (size_t cut = 3; cut < len; cut++) {
+		int fd = file_of(gz, cut);
+		struct gunzip *g = gunzip_create(fd);
+		size_t want;
+
+		all(g, 4096);
+		want = got_len;
+		some += want > 0;
+		for (size_t i = 0; i < 3; i++) {
+			gunzip_rewind(g);
+			wrong += all(g, caps[i]) != -1 || errno != EBADMSG ||
+			    got_len != want;
+		}
+		gunzip_destroy(&g);
+		close(fd);
+	}
+	ok(some > 3, "a cut file has something");
+	is_int(wrong, 0, "the same, whatever the pieces are");
+}
+
 /* Little that becomes much, and much that becomes nothing. */
 static void
 test_bounds(void)
@@ -192,6 +223,7 @@ main(void)
 	len = member(content, CONTENT, gz, sizeof(gz));
 	test_whole(gz, len);
 	test_broken(gz, len);
+	test_cut_repeats();
 	test_bounds();
 	return tap_done();
 }
