@@ -11,10 +11,8 @@
  * the entry's hash. Most lookups are for addresses that are not in the map,
  * and this byte ends nearly all of them: with a million entries it is in the
  * processor's cache, where the buckets and entries are not.
- *
- * Nearly all entries are IPv4, of which there may be millions: they take eight
- * bytes, of which six bits are the length. IPv6 keys are in a pool of their
- * own, beside. The bits that are left for the chain bound the number of ids.
+ * A new entry is the first of its chain: with a clear bit that is a look at the
+ * bucket and its byte, and at no other entry.
  */
 #include "lib/core/prefixmap.h"
 
@@ -22,27 +20,12 @@
 #include <string.h>
 
 #include "lib/core/log.h"
-#include "lib/core/pool.h"
+#include "lib/core/prefixkeys.h"
 #include "lib/core/xalloc.h"
 
 #define MAP_MIN_BUCKETS 64u
-#define MAP_MOVES 8  /* buckets moved with each change */
-#define MAP_KINDS 26 /* bit of `link` at which the kind begins */
-#define MAP_END ((1u << MAP_KINDS) - 1) /* no next entry */
-
-/* Kinds of entries: 0 to 32 is the length of an IPv4 prefix. */
-#define KIND_V6 62u
-#define KIND_FREE 63u
-
-struct entry {
-	uint32_t key;  /* IPv4 address, or number of a key6 */
-	uint32_t link; /* kind, and the next in the chain or of the free */
-};
-
-struct key6 {
-	uint8_t b[16];
-	uint32_t plen; /* if it is unused: the next unused one */
-};
+#define MAP_MOVES 8 /* buckets moved with each change */
+#define MAP_END PREFIXKEYS_END
 
 struct table {
 	uint32_t *heads; /* of the chains; NULL = no such table */
@@ -51,11 +34,7 @@ struct table {
 };
 
 struct prefixmap {
-	struct pool entries;
-	uint32_t end;  /* ids ever used */
-	uint32_t free; /* head of free entries, or MAP_END */
-	struct pool keys6;
-	uint32_t end6, free6; /* the same of its items */
+	struct prefixkeys keys; /* by id */
 	size_t count;
 
 	struct table table;
@@ -66,85 +45,6 @@ struct prefixmap {
 	uint32_t n_plen[2][129]; /* entries per length: IPv6, IPv4 */
 	uint64_t has_plen[2][3]; /* the same as bits */
 };
-
-static struct entry *
-entry_at(const struct prefixmap *pm, uint32_t id)
-{
-	return pool_at(&pm->entries, id);
-}
-
-static struct key6 *
-key6_at(const struct prefixmap *pm, uint32_t i)
-{
-	return pool_at(&pm->keys6, i);
-}
-
-static uint32_t
-entry_kind(const struct entry *e)
-{
-	return e->link >> MAP_KINDS;
-}
-
-static uint32_t
-entry_next(const struct entry *e)
-{
-	return e->link & MAP_END;
-}
-
-static void
-entry_set_next(struct entry *e, uint32_t next)
-{
-	e->link = (e->link & ~MAP_END) | next;
-}
-
-/* An IPv4 address as a number; its order of bytes does not matter. */
-static uint32_t
-addr_v4(const struct addr *a)
-{
-	uint32_t v;
-
-	memcpy(&v, a->b + 12, sizeof(v));
-	return v;
-}
-
-static void
-entry_key(const struct prefixmap *pm, const struct entry *e, struct addr *out)
-{
-	static const struct addr mapped = { .b = { [10] = 0xff, [11] = 0xff } };
-	const uint32_t kind = entry_kind(e);
-
-	if (kind == KIND_V6) {
-		const struct key6 *k = key6_at(pm, e->key);
-
-		memcpy(out->b, k->b, 16);
-		out->plen = (uint8_t)k->plen;
-		return;
-	}
-	*out = mapped;
-	memcpy(out->b + 12, &e->key, 4);
-	out->plen = (uint8_t)(kind + ADDR_V4_BITS);
-}
-
-/* Is this its key? `kind` and `v4` are those of the address. */
-static bool
-entry_is(const struct prefixmap *pm, const struct entry *e,
-    const struct addr *a, uint32_t kind, uint32_t v4)
-{
-	const struct key6 *k;
-
-	if (entry_kind(e) != kind)
-		return false;
-	if (kind != KIND_V6)
-		return e->key == v4;
-	k = key6_at(pm, e->key);
-	return k->plen == a->plen && memcmp(k->b, a->b, 16) == 0;
-}
-
-static uint32_t
-addr_kind(const struct addr *a)
-{
-	return addr_is_v4(a) ? (uint32_t)a->plen - ADDR_V4_BITS : KIND_V6;
-}
 
 static bool
 table_create(struct table *t, uint32_t n)
@@ -177,9 +77,7 @@ prefixmap_create(void)
 {
 	struct prefixmap *pm = x_calloc(1, sizeof(*pm));
 
-	pool_init(&pm->entries, sizeof(struct entry));
-	pool_init(&pm->keys6, sizeof(struct key6));
-	pm->free = pm->free6 = MAP_END;
+	prefixkeys_init(&pm->keys);
 	if (!table_create(&pm->table, MAP_MIN_BUCKETS))
 		log_fatal("out of memory");
 	/* Where the allocator put it is random enough; see above. */
@@ -194,8 +92,7 @@ prefixmap_destroy(struct prefixmap **pmp)
 
 	if (pm == NULL)
 		return;
-	pool_clear(&pm->entries);
-	pool_clear(&pm->keys6);
+	prefixkeys_clear(&pm->keys);
 	table_free(&pm->table);
 	table_free(&pm->old);
 	free(pm);
@@ -216,10 +113,7 @@ prefixmap_clear(struct prefixmap *pm)
 			pm->table.heads[i] = MAP_END;
 		memset(pm->table.tags, 0, pm->table.n);
 	}
-	pool_clear(&pm->entries);
-	pool_clear(&pm->keys6);
-	pm->end = pm->end6 = 0;
-	pm->free = pm->free6 = MAP_END;
+	prefixkeys_clear(&pm->keys);
 	pm->count = 0;
 	memset(pm->n_plen, 0, sizeof(pm->n_plen));
 	memset(pm->has_plen, 0, sizeof(pm->has_plen));
@@ -246,12 +140,21 @@ hash_tag(uint64_t hash)
 }
 
 static uint64_t
-entry_hash(const struct prefixmap *pm, const struct entry *e)
+map_hash_id(const struct prefixmap *pm, uint32_t id)
 {
-	struct addr key;
+	const struct addr key = prefixkeys_get(&pm->keys, id);
 
-	entry_key(pm, e, &key);
 	return addr_hash(&key, pm->seed);
+}
+
+/* Makes this the first entry of the chain. */
+static void
+map_link(struct prefixmap *pm, const struct table *t, uint32_t i, uint64_t hash,
+    uint32_t id)
+{
+	prefixkeys_set_next(&pm->keys, id, t->heads[i]);
+	t->heads[i] = id;
+	t->tags[i] |= hash_tag(hash);
 }
 
 static void
@@ -260,16 +163,29 @@ map_move_bucket(struct prefixmap *pm, uint32_t i)
 	uint32_t id = pm->old.heads[i];
 
 	while (id != MAP_END) {
-		struct entry *e = entry_at(pm, id);
-		const uint32_t next = entry_next(e);
-		const uint64_t hash = entry_hash(pm, e);
-		const uint32_t to = (uint32_t)hash & (pm->table.n - 1);
+		const uint32_t next = prefixkeys_next(&pm->keys, id);
+		const uint64_t hash = map_hash_id(pm, id);
 
-		entry_set_next(e, pm->table.heads[to]);
-		pm->table.heads[to] = id;
-		pm->table.tags[to] |= hash_tag(hash);
+		map_link(pm, &pm->table, (uint32_t)hash & (pm->table.n - 1),
+		    hash, id);
 		id = next;
 	}
+}
+
+void
+prefixmap_reserve(struct prefixmap *pm, size_t n)
+{
+	uint32_t size = pm->table.n;
+	struct table t;
+
+	if (pm->count > 0 || pm->old.heads != NULL)
+		return;
+	while (size < n && size <= MAP_END / 2)
+		size *= 2;
+	if (size == pm->table.n || !table_create(&t, size))
+		return; /* it grows as entries come */
+	table_free(&pm->table);
+	pm->table = t;
 }
 
 /* A little of the way to the larger table. */
@@ -299,17 +215,14 @@ static uint32_t
 map_find(const struct prefixmap *pm, const struct table *t, uint32_t i,
     const struct addr *a, uint32_t *prev_r)
 {
-	const uint32_t kind = addr_kind(a), v4 = addr_v4(a);
+	const struct prefixkeys *keys = &pm->keys;
+	const uint32_t kind = prefixkeys_kind(a), v4 = prefixkeys_v4(a);
 	uint32_t id = t->heads[i];
 
 	*prev_r = MAP_END;
-	while (id != MAP_END) {
-		const struct entry *e = entry_at(pm, id);
-
-		if (entry_is(pm, e, a, kind, v4))
-			break;
+	while (id != MAP_END && !prefixkeys_is(keys, id, a, kind, v4)) {
 		*prev_r = id;
-		id = entry_next(e);
+		id = prefixkeys_next(keys, id);
 	}
 	return id;
 }
@@ -320,8 +233,11 @@ map_lookup(const struct prefixmap *pm, const struct addr *a)
 {
 	const uint64_t hash = addr_hash(a, pm->seed);
 	uint32_t i, prev, id;
-	const struct table *t = map_bucket(pm, hash, &i);
+	const struct table *t;
 
+	if (pm->count == 0)
+		return PREFIXMAP_NONE;
+	t = map_bucket(pm, hash, &i);
 	__builtin_prefetch(&t->heads[i]);
 	if ((t->tags[i] & hash_tag(hash)) == 0)
 		return PREFIXMAP_NONE;
@@ -336,10 +252,8 @@ map_retag(struct prefixmap *pm, const struct table *t, uint32_t i)
 	uint8_t tag = 0;
 
 	for (uint32_t id = t->heads[i]; id != MAP_END;) {
-		const struct entry *e = entry_at(pm, id);
-
-		tag |= hash_tag(entry_hash(pm, e));
-		id = entry_next(e);
+		tag |= hash_tag(map_hash_id(pm, id));
+		id = prefixkeys_next(&pm->keys, id);
 	}
 	t->tags[i] = tag;
 }
@@ -357,65 +271,6 @@ map_count_plen(struct prefixmap *pm, const struct addr *a, int by)
 		pm->has_plen[v4][a->plen / 64] &= ~bit;
 }
 
-/* An unused entry with this key; MAP_END without memory or numbers. */
-static uint32_t
-entry_create(struct prefixmap *pm, const struct addr *a)
-{
-	const uint32_t kind = addr_kind(a);
-	uint32_t id = pm->free != MAP_END ? pm->free : pm->end;
-	uint32_t key = addr_v4(a);
-	struct entry *e;
-
-	if (id == MAP_END || !pool_reserve(&pm->entries, id))
-		return MAP_END;
-	if (kind == KIND_V6) {
-		struct key6 *k;
-
-		key = pm->free6 != MAP_END ? pm->free6 : pm->end6;
-		if (!pool_reserve(&pm->keys6, key))
-			return MAP_END;
-		k = key6_at(pm, key);
-		if (key == pm->free6)
-			pm->free6 = k->plen;
-		else
-			pm->end6++;
-		memcpy(k->b, a->b, 16);
-		k->plen = a->plen;
-	}
-	e = entry_at(pm, id);
-	if (id == pm->free)
-		pm->free = entry_next(e);
-	else
-		pm->end++;
-	e->key = key;
-	e->link = kind << MAP_KINDS | MAP_END;
-	return id;
-}
-
-static void
-entry_destroy(struct prefixmap *pm, uint32_t id)
-{
-	struct entry *e = entry_at(pm, id);
-
-	if (entry_kind(e) == KIND_V6) {
-		key6_at(pm, e->key)->plen = pm->free6;
-		pm->free6 = e->key;
-	}
-	e->link = KIND_FREE << MAP_KINDS | pm->free;
-	pm->free = id;
-}
-
-/* Makes what comes before, or the bucket, point to this one. */
-static void
-map_link(struct prefixmap *pm, const struct table *t, uint32_t i, uint32_t prev,
-    uint32_t id)
-{
-	if (prev == MAP_END)
-		t->heads[i] = id;
-	else
-		entry_set_next(entry_at(pm, prev), id);
-}
-
 uint32_t
 prefixmap_add(struct prefixmap *pm, const struct addr *a)
 {
@@ -423,14 +278,15 @@ prefixmap_add(struct prefixmap *pm, const struct addr *a)
 	uint32_t i, prev, id;
 	const struct table *t = map_bucket(pm, hash, &i);
 
-	id = map_find(pm, t, i, a, &prev);
-	if (id != MAP_END)
-		return id;
-	id = entry_create(pm, a);
-	if (id == MAP_END)
+	if ((t->tags[i] & hash_tag(hash)) != 0) {
+		id = map_find(pm, t, i, a, &prev);
+		if (id != MAP_END)
+			return id;
+	}
+	id = prefixkeys_add(&pm->keys, a);
+	if (id == PREFIXKEYS_END)
 		return PREFIXMAP_NONE;
-	map_link(pm, t, i, prev, id);
-	t->tags[i] |= hash_tag(hash);
+	map_link(pm, t, i, hash, id);
 	pm->count++;
 	map_count_plen(pm, a, 1);
 	map_grow(pm);
@@ -453,10 +309,14 @@ prefixmap_del(struct prefixmap *pm, const struct addr *a)
 	id = map_find(pm, t, i, a, &prev);
 	if (id == MAP_END)
 		return PREFIXMAP_NONE;
-	map_link(pm, t, i, prev, entry_next(entry_at(pm, id)));
+	if (prev == MAP_END)
+		t->heads[i] = prefixkeys_next(&pm->keys, id);
+	else
+		prefixkeys_set_next(
+		    &pm->keys, prev, prefixkeys_next(&pm->keys, id));
 	map_retag(pm, t, i);
 	map_count_plen(pm, a, -1);
-	entry_destroy(pm, id);
+	prefixkeys_del(&pm->keys, id);
 	pm->count--;
 	map_grow(pm);
 	return id;
@@ -543,10 +403,7 @@ prefixmap_guess(const struct prefixmap *pm, const struct addr *host)
 struct addr
 prefixmap_key(const struct prefixmap *pm, uint32_t id)
 {
-	struct addr key;
-
-	entry_key(pm, entry_at(pm, id), &key);
-	return key;
+	return prefixkeys_get(&pm->keys, id);
 }
 
 size_t
@@ -558,11 +415,11 @@ prefixmap_count(const struct prefixmap *pm)
 uint32_t
 prefixmap_end(const struct prefixmap *pm)
 {
-	return pm->end;
+	return pm->keys.end;
 }
 
 bool
 prefixmap_used(const struct prefixmap *pm, uint32_t id)
 {
-	return id < pm->end && entry_kind(entry_at(pm, id)) != KIND_FREE;
+	return prefixkeys_used(&pm->keys, id);
 }

@@ -26,6 +26,11 @@ void prefixmap_destroy(struct prefixmap **);
 /* Removes all entries. Needs no memory, unlike a new map. */
 void prefixmap_clear(struct prefixmap *);
 
+/*
+ * So many entries are to come, all at once: an empty map gets a table for them,
+ * if there is memory, and need not grow.
+ */
+void prefixmap_reserve(struct prefixmap *, size_t n);
 /* The id of this entry, added if need be; NONE when there is no memory. */
 uint32_t prefixmap_add(struct prefixmap *, const struct addr *);
 /* The id of exactly this entry, or NONE. */

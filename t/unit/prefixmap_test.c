@@ -153,6 +153,28 @@ matches(const struct prefixmap *pm, const struct model *m)
 	return true;
 }
 
+/* With room made before, too much or too little of it, all is the same. */
+static void
+test_reserve(size_t room)
+{
+	struct prefixmap *pm = prefixmap_create();
+	struct model *m = model_create();
+	bool fine = true;
+
+	prefixmap_reserve(pm, room);
+	fine = same(pm, m);
+	for (int n = 0; n < 12000 && fine; n++) {
+		fine = step(pm, m, 90);
+		if (n == 2000) /* no effect any more */
+			prefixmap_reserve(pm, 2 * KEYS);
+	}
+	ok(fine && same(pm, m) && matches(pm, m), "room for %zu", room);
+	prefixmap_clear(pm);
+	ok(prefixmap_count(pm) == 0, "cleared");
+	prefixmap_destroy(&pm);
+	free(m);
+}
+
 int
 main(void)
 {
@@ -200,5 +222,9 @@ main(void)
 	}
 	prefixmap_destroy(&pm);
 	free(m);
+	test_reserve(0);
+	test_reserve(100);
+	test_reserve(KEYS);
+	test_reserve(10 * KEYS);
 	return tap_done();
 }
