@@ -19,6 +19,10 @@
 
 #define SNAPSHOT_MAGIC "mxwarden-snapshot 1\n"
 #define SNAPSHOT_BUFFER 65536 /* a multiple of 8: see checksum_add() */
+#define COUNTS_MARK 0xc5
+#define COUNTS_MAX 64 /* tags of other versions */
+#define ENTRY_MIN 18  /* bytes of an entry at least: an address and a u8 */
+#define READER_NAMES 64
 
 struct checksum {
 	uint64_t h;
@@ -45,6 +49,8 @@ struct snapshot_writer {
 	int fd;
 	int error; /* errno of the first failure, or 0 */
 	struct checksum sum;
+	uint32_t counts[SNAPSHOT_SECTIONS];
+	bool counted;
 	size_t used;
 	unsigned char buf[SNAPSHOT_BUFFER];
 };
@@ -166,6 +172,25 @@ snapshot_put_name(struct snapshot_writer *w, name_id id)
 }
 
 void
+snapshot_tell_count(
+    struct snapshot_writer *w, enum snapshot_section section, size_t n)
+{
+	w->counts[section] = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+	w->counted = true;
+}
+
+static void
+writer_put_counts(struct snapshot_writer *w)
+{
+	if (!w->counted)
+		return;
+	for (size_t i = 0; i < SNAPSHOT_SECTIONS; i++)
+		snapshot_put_u32(w, w->counts[i]);
+	snapshot_put_u32(w, SNAPSHOT_SECTIONS);
+	snapshot_put_u8(w, COUNTS_MARK);
+}
+
+void
 snapshot_writer_abort(struct snapshot_writer **wp)
 {
 	struct snapshot_writer *w = *wp;
@@ -205,6 +230,7 @@ snapshot_writer_commit(struct snapshot_writer **wp, struct errbuf *err)
 	unsigned char b[8];
 
 	snapshot_put_u8(w, SNAPSHOT_END);
+	writer_put_counts(w);
 	writer_flush(w);
 	for (int i = 0; i < 8; i++)
 		b[i] = (unsigned char)(w->sum.h >> (8 * i));
@@ -230,7 +256,25 @@ struct snapshot_reader {
 	size_t len;		      /* of map */
 	const unsigned char *p, *end; /* values not yet read */
 	bool failed;
+	size_t counts[SNAPSHOT_SECTIONS];
+	/* A million entries have the same few names: those of the last. */
+	struct {
+		const char *s; /* in the map; NULL = none */
+		size_t len;
+		name_id id;
+	} names[READER_NAMES];
 };
+
+/* A constant n makes this one load. */
+static inline uint64_t
+get_le(const unsigned char *p, int n)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < n; i++)
+		v |= (uint64_t)p[i] << (8 * i);
+	return v;
+}
 
 /* Length, magic and checksum of the mapped file. */
 static bool
@@ -238,7 +282,6 @@ reader_check(const struct snapshot_reader *r, struct errbuf *err)
 {
 	size_t magic = sizeof(SNAPSHOT_MAGIC) - 1;
 	struct checksum sum = { 0 };
-	uint64_t want = 0;
 
 	if (r->len < magic + 9) {
 		errbuf_set(err, "truncated");
@@ -254,13 +297,40 @@ reader_check(const struct snapshot_reader *r, struct errbuf *err)
 		checksum_add(&sum, r->map + at,
 		    n < SNAPSHOT_BUFFER ? n : SNAPSHOT_BUFFER);
 	}
-	for (int i = 0; i < 8; i++)
-		want |= (uint64_t)r->map[r->len - 8 + i] << (8 * i);
-	if (sum.h != want) {
+	if (sum.h != get_le(r->map + r->len - 8, 8)) {
 		errbuf_set(err, "truncated or damaged: the checksum is wrong");
 		return false;
 	}
 	return true;
+}
+
+/* The hints, which end before r->end, if there are any. */
+static void
+reader_counts(struct snapshot_reader *r)
+{
+	const size_t left = (size_t)(r->end - r->p);
+	const unsigned char *p;
+	size_t n;
+
+	if (left < 5 || r->end[-1] != COUNTS_MARK)
+		return;
+	n = get_le(r->end - 5, 4);
+	if (n > COUNTS_MAX || left < n * 4 + 5)
+		return;
+	p = r->end - 5 - n * 4;
+	for (size_t i = 0; i < n && i < SNAPSHOT_SECTIONS; i++) {
+		const size_t count = get_le(p + i * 4, 4);
+
+		if (count <= left / ENTRY_MIN)
+			r->counts[i] = count;
+	}
+	r->end = p;
+}
+
+size_t
+snapshot_count(const struct snapshot_reader *r, enum snapshot_section section)
+{
+	return r->counts[section];
 }
 
 enum snapshot_open
@@ -287,7 +357,9 @@ snapshot_reader_open(
 	}
 	r = x_calloc(1, sizeof(*r));
 	r->len = (size_t)st.st_size;
-	r->map = mmap(NULL, r->len, PROT_READ, MAP_PRIVATE, fd, 0);
+	/* At once: a fault for every few pages costs more. */
+	r->map =
+	    mmap(NULL, r->len, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
 	close(fd);
 	if (r->map == MAP_FAILED) {
 		errbuf_set(err, "%s", strerror(errno));
@@ -300,6 +372,7 @@ snapshot_reader_open(
 	}
 	r->p = r->map + sizeof(SNAPSHOT_MAGIC) - 1;
 	r->end = r->map + r->len - 8;
+	reader_counts(r);
 	*reader_r = r;
 	return SNAPSHOT_OK;
 }
@@ -336,15 +409,12 @@ snapshot_get_u8(struct snapshot_reader *r)
 	return p != NULL ? *p : 0;
 }
 
-static uint64_t
+static inline uint64_t
 reader_uint(struct snapshot_reader *r, int n)
 {
 	const unsigned char *p = reader_take(r, (size_t)n);
-	uint64_t v = 0;
 
-	for (int i = 0; p != NULL && i < n; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
+	return p != NULL ? get_le(p, n) : 0;
 }
 
 uint32_t
@@ -400,10 +470,18 @@ snapshot_get_str(struct snapshot_reader *r, size_t *len_r)
 name_id
 snapshot_get_name(struct snapshot_reader *r)
 {
-	size_t len;
+	size_t len, i;
 	const char *s = snapshot_get_str(r, &len);
 
-	return name_intern(s, len);
+	i = len > 0 ? (unsigned char)s[0] * 5u + (unsigned char)s[len - 1] : 0;
+	i = (i * 3 + len) % READER_NAMES;
+	if (r->names[i].s == NULL || r->names[i].len != len ||
+	    memcmp(r->names[i].s, s, len) != 0) {
+		r->names[i].s = s;
+		r->names[i].len = len;
+		r->names[i].id = name_intern(s, len);
+	}
+	return r->names[i].id;
 }
 
 uint8_t

@@ -5,6 +5,11 @@
  *     "mxwarden-snapshot 1\n"  section...  u8 0  u64 checksum
  *     section = u8 tag, values as the section's owner writes them
  *
+ * Between the zero and the checksum may be, for each tag from 0 on, a u32 of
+ * how many entries the section has, then the u32 of their number and a u8
+ * 0xc5: hints, for which readers make room at once. Without them, as in files
+ * of older versions, the last byte before the checksum is zero.
+ *
  * The reader checks length and checksum of the whole file before anything is
  * used, so owners may trust the order of values but still check ranges: a
  * file can come from another version. Writing goes to a temporary file, fsync,
@@ -30,6 +35,7 @@ enum snapshot_section {
 	SNAPSHOT_ALLOW = 5,
 	SNAPSHOT_PENDING = 6, /* hits on their way (hitqueue.h) */
 	SNAPSHOT_HISTORY = 7, /* lines of offences; the last section */
+	SNAPSHOT_SECTIONS
 };
 
 struct snapshot_writer;
@@ -44,6 +50,9 @@ int snapshot_writer_commit(struct snapshot_writer **, struct errbuf *);
 /* Removes the temporary file and frees; NULL is fine. */
 void snapshot_writer_abort(struct snapshot_writer **);
 
+/* How many entries a section has, for snapshot_count(). */
+void snapshot_tell_count(
+    struct snapshot_writer *, enum snapshot_section, size_t n);
 /* Errors are remembered until commit. */
 void snapshot_put_u8(struct snapshot_writer *, uint8_t);
 void snapshot_put_u32(struct snapshot_writer *, uint32_t);
@@ -61,6 +70,8 @@ enum snapshot_open snapshot_reader_open(
 void snapshot_reader_destroy(struct snapshot_reader **);
 /* The next section's tag, SNAPSHOT_END at the end or after an error. */
 uint8_t snapshot_next_section(struct snapshot_reader *);
+/* How many entries this section may have, or 0: not more than fit into it. */
+size_t snapshot_count(const struct snapshot_reader *, enum snapshot_section);
 /* Values; zero after an error. Strings are borrowed from the reader. */
 uint8_t snapshot_get_u8(struct snapshot_reader *);
 uint32_t snapshot_get_u32(struct snapshot_reader *);

@@ -171,6 +171,71 @@ test_bad_values(void)
 	snapshot_reader_destroy(&r);
 }
 
+/* Hints of how many entries there are: in files that have them. */
+static void
+test_counts(void)
+{
+	struct snapshot_reader *r;
+	struct snapshot_writer *w;
+	struct errbuf err;
+	unsigned char *old, *new;
+	size_t len, new_len;
+
+	write_values(&err);
+	old = slurp(&len);
+	is_int(old[len - 9], 0, "a file without hints ends in a zero");
+	snapshot_reader_open(path, &r, &err);
+	is_int(snapshot_count(r, SNAPSHOT_SCORES), 0, "and has none");
+	snapshot_reader_destroy(&r);
+	w = snapshot_writer_create(path, &err);
+	put_values(w);
+	snapshot_tell_count(w, SNAPSHOT_SCORES, 5);
+	snapshot_tell_count(w, SNAPSHOT_STRIKES, 1000000);
+	snapshot_tell_count(w, SNAPSHOT_ALLOW, SIZE_MAX);
+	is_int(snapshot_writer_commit(&w, &err), 0, "a file with hints");
+	new = slurp(&new_len);
+	ok(new_len > len && memcmp(old, new, len - 8) == 0,
+	    "is the same before them, which older versions read");
+	is_int(snapshot_reader_open(path, &r, &err), SNAPSHOT_OK, "opened");
+	is_int(snapshot_count(r, SNAPSHOT_SCORES), 5, "a count");
+	is_int(snapshot_count(r, SNAPSHOT_BLOCKS), 0, "none");
+	is_int(snapshot_count(r, SNAPSHOT_STRIKES), 0,
+	    "more entries than have room in the file");
+	is_int(snapshot_count(r, SNAPSHOT_ALLOW), 0, "far more");
+	while (!snapshot_failed(r))
+		(void)snapshot_get_u8(r);
+	snapshot_reader_destroy(&r);
+	free(old);
+	free(new);
+}
+
+/* The same few names again and again, and others that are like them. */
+static void
+test_names(void)
+{
+	struct snapshot_reader *r;
+	struct snapshot_writer *w;
+	struct errbuf err;
+	unsigned wrong = 0;
+	char name[32];
+
+	w = snapshot_writer_create(path, &err);
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "n%ux", i % 300);
+		snapshot_put_str(w, name, strlen(name));
+		snapshot_put_str(w, "", 0);
+	}
+	is_int(snapshot_writer_commit(&w, &err), 0, "names");
+	snapshot_reader_open(path, &r, &err);
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "n%ux", i % 300);
+		wrong += snapshot_get_name(r) != name_intern_str(name);
+		wrong += snapshot_get_name(r) != 0;
+	}
+	is_int(wrong, 0, "are read as they are");
+	snapshot_reader_destroy(&r);
+}
+
 static bool
 is_bad(void)
 {
@@ -393,6 +458,8 @@ main(void)
 	snprintf(tmp, sizeof(tmp), "%s.tmp", path);
 	test_values();
 	test_bad_values();
+	test_counts();
+	test_names();
 	test_damage();
 	test_large();
 	test_kinds();
