@@ -174,31 +174,59 @@ blocklist_end_strike(struct blocklist *bl, const struct addr *a)
 	item_at(bl, id)->strikes &= STRIKES_MAX;
 }
 
-bool
-blocklist_set(struct blocklist *bl, const struct block *b)
+void
+blocklist_reserve(struct blocklist *bl, size_t n)
 {
-	uint32_t id = prefixmap_get(bl->map, &b->addr);
+	prefixmap_reserve(bl->map, n);
+}
 
-	if (id != PREFIXMAP_NONE) {
-		if (!b->own_strike)
-			item_ended(bl, id);
-		item_fill(item_at(bl, id), b);
-		heap_fix(bl, item_at(bl, id)->heap_pos);
-		return true;
-	}
-	if (!heap_reserve(bl))
+/* The place of a new id; false without memory. */
+static bool
+item_add(struct blocklist *bl, uint32_t id, const struct block *b)
+{
+	if (!pool_reserve(&bl->items, id))
 		return false;
-	id = prefixmap_add(bl->map, &b->addr);
-	if (id == PREFIXMAP_NONE)
-		return false;
-	if (!pool_reserve(&bl->items, id)) {
-		prefixmap_del(bl->map, &b->addr);
-		return false;
-	}
 	item_fill(item_at(bl, id), b);
 	heap_put(bl, bl->count++, id);
 	heap_fix(bl, bl->count - 1);
 	return true;
+}
+
+bool
+blocklist_replace(
+    struct blocklist *bl, const struct block *b, bool *had_r, name_id *level_r)
+{
+	uint32_t id;
+
+	*had_r = false;
+	if (!heap_reserve(bl) &&
+	    prefixmap_get(bl->map, &b->addr) == PREFIXMAP_NONE)
+		return false;
+	id = prefixmap_add(bl->map, &b->addr);
+	if (id == PREFIXMAP_NONE)
+		return false;
+	*had_r = prefixmap_count(bl->map) == bl->count;
+	if (!*had_r) {
+		if (item_add(bl, id, b))
+			return true;
+		prefixmap_del(bl->map, &b->addr);
+		return false;
+	}
+	*level_r = item_at(bl, id)->level;
+	if (!b->own_strike)
+		item_ended(bl, id);
+	item_fill(item_at(bl, id), b);
+	heap_fix(bl, item_at(bl, id)->heap_pos);
+	return true;
+}
+
+bool
+blocklist_set(struct blocklist *bl, const struct block *b)
+{
+	name_id level;
+	bool had;
+
+	return blocklist_replace(bl, b, &had, &level);
 }
 
 bool

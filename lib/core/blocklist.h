@@ -48,8 +48,13 @@ void blocklist_on_end(struct blocklist *, blocklist_ended *, void *ctx);
 /* Ends just that: the block stays, without own_strike. */
 void blocklist_end_strike(struct blocklist *, const struct addr *);
 
+/* So many are to come, all at once: see prefixmap_reserve(). */
+void blocklist_reserve(struct blocklist *, size_t n);
 /* Adds or replaces. False when there is no memory (the caller counts it). */
 bool blocklist_set(struct blocklist *, const struct block *);
+/* The same; *had_r: was there one of this address, of level *level_r? */
+bool blocklist_replace(
+    struct blocklist *, const struct block *, bool *had_r, name_id *level_r);
 /* Exactly this address or prefix; true if it was there. */
 bool blocklist_del(struct blocklist *, const struct addr *);
 /* The entry for exactly this prefix, expired or not; false if none. */

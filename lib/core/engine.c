@@ -53,17 +53,17 @@ static void
 sink_blocked(void *ctx, const struct block *b, enum store_why why)
 {
 	struct engine *e = ctx;
-	struct block old;
-	bool had = blocklist_get(e->view, &b->addr, &old);
+	name_id old;
+	bool had;
 
-	if (!blocklist_set(e->view, b)) {
+	if (!blocklist_replace(e->view, b, &had, &old)) {
 		view_full(e, &b->addr, "blocked");
 		return;
 	}
 	if (e->history != NULL)
 		history_hold(e->history, &b->addr, true);
 	if (had)
-		engine_level(e, old.level)->blocked--;
+		engine_level(e, old)->blocked--;
 	engine_level(e, b->level)->blocked++;
 	engine_level(e, b->level)->decided +=
 	    why == STORE_DECIDED || why == STORE_RAISED;
@@ -73,6 +73,14 @@ sink_blocked(void *ctx, const struct block *b, enum store_why why)
 		e->stats.raised++;
 	if (e->events->blocked != NULL)
 		e->events->blocked(e->ctx, b, why);
+}
+
+static void
+sink_loading(void *ctx, size_t n)
+{
+	struct engine *e = ctx;
+
+	blocklist_reserve(e->view, n);
 }
 
 static void
@@ -134,6 +142,7 @@ sink_done(
 
 static const struct store_sink engine_sink = {
 	.blocked = sink_blocked,
+	.loading = sink_loading,
 	.unblocked = sink_unblocked,
 	.allowed = sink_allowed,
 	.info = sink_info,

@@ -13,6 +13,7 @@
 #include "lib/core/xalloc.h"
 
 #define NONE PREFIXMAP_NONE
+#define BATCH 16 /* entries read ahead of their places */
 
 struct scoretable {
 	struct prefixmap *map;
@@ -106,23 +107,27 @@ scoretable_get(const struct scoretable *st, const struct addr *a)
 struct score_entry *
 scoretable_touch(struct scoretable *st, const struct addr *a, bool *added_r)
 {
-	uint32_t id = prefixmap_get(st->map, a);
+	size_t count = prefixmap_count(st->map);
+	uint32_t id;
 
-	*added_r = id == NONE;
-	if (id != NONE) {
+	if (count >= st->max && prefixmap_get(st->map, a) == NONE) {
+		entry_remove(st, st->oldest);
+		st->evicted++;
+		count--;
+	}
+	id = prefixmap_add(st->map, a);
+	if (id == NONE) {
+		*added_r = true;
+		return NULL;
+	}
+	*added_r = prefixmap_count(st->map) > count;
+	if (!*added_r) {
 		if (id != st->newest) {
 			list_unlink(st, id);
 			list_append(st, id);
 		}
 		return entry_at(st, id);
 	}
-	if (prefixmap_count(st->map) >= st->max) {
-		entry_remove(st, st->oldest);
-		st->evicted++;
-	}
-	id = prefixmap_add(st->map, a);
-	if (id == NONE)
-		return NULL;
 	if (!pool_reserve(&st->entries, id)) {
 		prefixmap_del(st->map, a);
 		return NULL;
@@ -254,6 +259,7 @@ scoretable_save(const struct scoretable *st, struct snapshot_writer *w)
 		entry_save(st->details, entry_at(st, id), w);
 	}
 	snapshot_put_u8(w, 0);
+	snapshot_tell_count(w, SNAPSHOT_SCORES, prefixmap_count(st->map));
 }
 
 /* Reads one entry; numbers that no score has are a damaged file. */
@@ -283,28 +289,65 @@ entry_load(
 
 		(void)scoredetail_apply(sd, e, epoch, offset);
 	}
-	return isfinite(e->score.score) && isfinite(e->score.first) &&
-	    isfinite(e->score.last);
+	return !snapshot_failed(r) && isfinite(e->score.score) &&
+	    isfinite(e->score.first) && isfinite(e->score.last);
+}
+
+/* An entry that has been read, on the way to its place. */
+struct loaded {
+	struct addr addr;
+	struct score_entry entry;
+};
+
+/* False for want of memory. */
+static bool
+entry_place(struct scoretable *st, struct loaded *l)
+{
+	struct score_entry *e;
+	bool added;
+
+	e = scoretable_touch(st, &l->addr, &added);
+	if (e == NULL) {
+		scoredetail_drop(st->details, &l->entry);
+		return false;
+	}
+	scoredetail_drop(st->details, e);
+	l->entry.older = e->older;
+	l->entry.newer = e->newer;
+	*e = l->entry;
+	return true;
 }
 
 size_t
 scoretable_load(struct scoretable *st, struct snapshot_reader *r)
 {
+	const size_t count = snapshot_count(r, SNAPSHOT_SCORES);
+	bool more = true;
 	size_t lost = 0;
 
-	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
-		struct score_entry spare = { .older = NONE }, *e;
-		struct addr a;
-		bool added;
+	prefixmap_reserve(st->map, count < st->max ? count : st->max);
+	while (more) {
+		struct loaded batch[BATCH];
+		size_t n = 0;
 
-		if (!snapshot_get_addr(r, &a))
-			break;
-		e = scoretable_touch(st, &a, &added);
-		lost += e == NULL;
-		if (!entry_load(st->details, e != NULL ? e : &spare, r) &&
-		    e != NULL)
-			entry_remove(st, prefixmap_get(st->map, &a));
-		scoredetail_drop(st->details, &spare);
+		while (n < BATCH && more) {
+			struct loaded *l = &batch[n];
+
+			more = snapshot_get_u8(r) == 1 &&
+			    snapshot_get_addr(r, &l->addr);
+			if (!more)
+				break;
+			l->entry = (struct score_entry){ .older = NONE };
+			if (!entry_load(st->details, &l->entry, r)) {
+				scoredetail_drop(st->details, &l->entry);
+				continue;
+			}
+			/* Its place is in no cache of the processor. */
+			prefixmap_expect(st->map, &l->addr);
+			n++;
+		}
+		for (size_t i = 0; i < n; i++)
+			lost += !entry_place(st, &batch[i]);
 	}
 	return lost;
 }

@@ -109,6 +109,8 @@ struct snapshot_writer;
 
 struct store_sink {
 	void (*blocked)(void *ctx, const struct block *, enum store_why);
+	/* About so many blocks are about to be loaded. May be NULL. */
+	void (*loading)(void *ctx, size_t n);
 	void (*unblocked)(void *ctx, const struct addr *, enum store_why);
 	/* Shared allow list: an entry appeared (true) or went. */
 	void (*allowed)(void *ctx, const struct addr *, bool present);

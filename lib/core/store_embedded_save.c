@@ -11,6 +11,7 @@
 #include "lib/core/strikes.h"
 
 #define OWN_STRIKE 0x80000000u /* a bit of a block's strikes */
+#define BATCH 16	       /* blocks read ahead of their places */
 
 static void
 save_blocks(const struct blocklist *view, struct snapshot_writer *w)
@@ -31,6 +32,7 @@ save_blocks(const struct blocklist *view, struct snapshot_writer *w)
 		    w, b.strikes | (b.own_strike ? OWN_STRIKE : 0));
 	}
 	snapshot_put_u8(w, 0);
+	snapshot_tell_count(w, SNAPSHOT_BLOCKS, blocklist_count(view));
 }
 
 static bool
@@ -44,26 +46,47 @@ load_lost(struct embedded *em, size_t lost, const char *what)
 	return true;
 }
 
+/* The next block; false behind the last. */
+static bool
+load_block(struct snapshot_reader *r, struct block *b)
+{
+	if (snapshot_get_u8(r) != 1 || !snapshot_get_addr(r, &b->addr))
+		return false;
+	b->until = snapshot_get_f64(r);
+	b->since = snapshot_get_f64(r);
+	b->score = snapshot_get_f64(r);
+	b->level = snapshot_get_name(r);
+	b->rule = snapshot_get_name(r);
+	b->by = snapshot_get_name(r);
+	b->strikes = snapshot_get_u32(r);
+	b->own_strike = (b->strikes & OWN_STRIKE) != 0;
+	b->strikes &= ~OWN_STRIKE;
+	return !snapshot_failed(r);
+}
+
 static void
 load_blocks(struct embedded *em, struct snapshot_reader *r)
 {
-	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
-		struct block b;
+	const struct store_sink *sink = em->store.sink;
+	bool more = true;
 
-		if (!snapshot_get_addr(r, &b.addr))
-			return;
-		b.until = snapshot_get_f64(r);
-		b.since = snapshot_get_f64(r);
-		b.score = snapshot_get_f64(r);
-		b.level = snapshot_get_name(r);
-		b.rule = snapshot_get_name(r);
-		b.by = snapshot_get_name(r);
-		b.strikes = snapshot_get_u32(r);
-		b.own_strike = (b.strikes & OWN_STRIKE) != 0;
-		b.strikes &= ~OWN_STRIKE;
-		if (!snapshot_failed(r) && isfinite(b.until))
-			em->store.sink->blocked(
-			    em->store.sink_ctx, &b, STORE_LOADED);
+	if (sink->loading != NULL)
+		sink->loading(
+		    em->store.sink_ctx, snapshot_count(r, SNAPSHOT_BLOCKS));
+	while (more) {
+		struct block batch[BATCH];
+		size_t n = 0;
+
+		while (n < BATCH && (more = load_block(r, &batch[n]))) {
+			if (!isfinite(batch[n].until))
+				continue;
+			/* Its place is in no cache of the processor. */
+			blocklist_expect(em->store.view, &batch[n].addr);
+			n++;
+		}
+		for (size_t i = 0; i < n; i++)
+			sink->blocked(
+			    em->store.sink_ctx, &batch[i], STORE_LOADED);
 	}
 }
 

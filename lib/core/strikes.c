@@ -111,9 +111,10 @@ make_room(struct strikes *s)
 bool
 strikes_set(struct strikes *s, const struct addr *a, unsigned count, double t)
 {
-	uint32_t id = prefixmap_get(s->map, a);
+	uint32_t id;
 
-	if (id == PREFIXMAP_NONE && prefixmap_count(s->map) >= s->max)
+	if (prefixmap_count(s->map) >= s->max &&
+	    prefixmap_get(s->map, a) == PREFIXMAP_NONE)
 		make_room(s);
 	id = prefixmap_add(s->map, a);
 	if (id == PREFIXMAP_NONE)
@@ -172,13 +173,16 @@ strikes_save(const struct strikes *s, struct snapshot_writer *w)
 		snapshot_put_f64(w, entry_last(s, id));
 	}
 	snapshot_put_u8(w, 0);
+	snapshot_tell_count(w, SNAPSHOT_STRIKES, prefixmap_count(s->map));
 }
 
 size_t
 strikes_load(struct strikes *s, struct snapshot_reader *r)
 {
+	const size_t n = snapshot_count(r, SNAPSHOT_STRIKES);
 	size_t lost = 0;
 
+	prefixmap_reserve(s->map, n < s->max ? n : s->max);
 	while (!snapshot_failed(r) && snapshot_get_u8(r) == 1) {
 		struct addr a;
 		unsigned count;

@@ -53,6 +53,12 @@ on_blocked(void *ctx, const struct block *b, enum store_why why)
 {
 	struct app *app = ctx;
 
+	/* There may be a million of these: no news to anybody else. */
+	if (why == STORE_LOADED) {
+		if (app->firewall != NULL)
+			firewall_blocked(app->firewall, b, why);
+		return;
+	}
 	report_blocked(b, why, loop_now(app->loop));
 	if (why == STORE_DECIDED || why == STORE_RAISED)
 		metrics_decided(app->metrics);
@@ -61,7 +67,7 @@ on_blocked(void *ctx, const struct block *b, enum store_why why)
 	hook_blocked(app->hook, b, why);
 	if (app->firewall != NULL)
 		firewall_blocked(app->firewall, b, why);
-	if (app->state == NULL || why == STORE_LOADED)
+	if (app->state == NULL)
 		return;
 	if (why == STORE_MANUAL)
 		state_hurry(app->state);

@@ -262,8 +262,12 @@ check_view(void)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct store_sink sink = { sink_blocked, sink_unblocked,
-		sink_allowed, sink_info, sink_line, sink_done };
+	static const struct store_sink sink = { .blocked = sink_blocked,
+		.unblocked = sink_unblocked,
+		.allowed = sink_allowed,
+		.info = sink_info,
+		.line = sink_line,
+		.done = sink_done };
 	struct store_redis_options o = { .params = &params,
 		.max_addresses = 1000,
 		.link = { .prefix = "mxwarden:",

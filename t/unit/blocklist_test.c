@@ -85,6 +85,28 @@ test_basics(void)
 }
 
 static void
+test_replace(void)
+{
+	struct blocklist *bl = blocklist_create();
+	struct block b = B("192.0.2.7", 100), out;
+	name_id level = 0;
+	bool had = true;
+
+	blocklist_reserve(bl, 1000);
+	is_int(blocklist_count(bl), 0, "room for a thousand, empty");
+	ok(blocklist_replace(bl, &b, &had, &level) && !had, "a new one");
+	b.level = name_intern_str("defer");
+	b.until = 50;
+	ok(blocklist_replace(bl, &b, &had, &level) && had,
+	    "in the place of another");
+	is_str(name_text(level), "reject", "of that level");
+	ok(blocklist_get(bl, &b.addr, &out) && same(&out, &b), "replaced");
+	is_int(blocklist_count(bl), 1, "not added");
+	is_num(blocklist_next(bl), 50, "it expires earlier");
+	blocklist_destroy(&bl);
+}
+
+static void
 test_overlap(void)
 {
 	static const char *const nested[] = { "203.0.113.5", "203.0.113.4/31",
@@ -426,6 +448,7 @@ main(void)
 	ladder[2].name = name_intern_str("drop");
 	ladder[3].name = name_intern_str("firewall");
 	test_basics();
+	test_replace();
 	test_overlap();
 	test_own_strike();
 	/* In the model's numbers of names, but not in their order. */

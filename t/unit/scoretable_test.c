@@ -339,6 +339,75 @@ test_snapshot(void)
 	strikes_destroy(&s_again);
 }
 
+static void
+put_score(struct snapshot_writer *w, unsigned n, double score, const char *rule)
+{
+	struct addr a = nth(n);
+
+	snapshot_put_u8(w, 1);
+	snapshot_put_addr(w, &a);
+	snapshot_put_f64(w, score);
+	snapshot_put_f64(w, 1);
+	snapshot_put_f64(w, 2);
+	snapshot_put_u32(w, 3);
+	snapshot_put_u8(w, 2);
+	snapshot_put_name(w, name_intern_str(rule));
+	snapshot_put_u32(w, 4);
+	snapshot_put_name(w, name_intern_str("other"));
+	snapshot_put_u32(w, 5);
+	snapshot_put_u32(w, 0);
+}
+
+/* What this version does not write. The last entry of an address counts. */
+static void
+test_foreign(void)
+{
+	struct scoretable *st = scoretable_create(50);
+	struct rule_count rules[SCORETABLE_RULES];
+	struct snapshot_reader *r;
+	struct snapshot_writer *w;
+	const struct score_entry *e;
+	struct addr a = nth(7), bad = nth(1000);
+	struct errbuf err;
+
+	w = snapshot_writer_create(path, &err);
+	for (unsigned i = 0; i < 40; i++)
+		put_score(w, i, i, "a");
+	put_score(w, 1000, NAN, "a");
+	put_score(w, 7, 70, "b");
+	put_score(w, 7, 77, "c");
+	for (unsigned i = 40; i < 60; i++)
+		put_score(w, i, i, "a");
+	snapshot_put_u8(w, 0);
+	snapshot_tell_count(w, SNAPSHOT_SCORES, 2);
+	is_int(snapshot_writer_commit(&w, &err), 0, "a foreign file");
+	snapshot_reader_open(path, &r, &err);
+	is_int(scoretable_load(st, r), 0, "nothing is lost");
+	is_int(snapshot_next_section(r), SNAPSHOT_END, "read to the end");
+	ok(!snapshot_failed(r), "without failing");
+	snapshot_reader_destroy(&r);
+	is_int(scoretable_count(st), 50, "as many as there may be");
+	is_int(scoretable_evicted(st), 10, "the others made room");
+	ok(scoretable_get(st, &bad) == NULL, "no score that is no number");
+	e = scoretable_get(st, &a);
+	ok(e != NULL && e->score.score == 77, "twice: the last one");
+	is_int(scoretable_rules(st, e, rules), 2, "with its rules");
+	is_str(name_text(rules[0].rule), "c", "only");
+	scoretable_destroy(&st);
+	/* An entry that the file ends in is none. */
+	st = scoretable_create(50);
+	w = snapshot_writer_create(path, &err);
+	put_score(w, 1, 1, "a");
+	snapshot_put_u8(w, 1);
+	snapshot_put_addr(w, &a);
+	is_int(snapshot_writer_commit(&w, &err), 0, "an entry is cut off");
+	snapshot_reader_open(path, &r, &err);
+	is_int(scoretable_load(st, r), 0, "read");
+	ok(snapshot_failed(r) && scoretable_count(st) == 1, "it is left out");
+	snapshot_reader_destroy(&r);
+	scoretable_destroy(&st);
+}
+
 int
 main(void)
 {
@@ -351,6 +420,7 @@ main(void)
 	test_top();
 	test_strikes();
 	test_snapshot();
+	test_foreign();
 	unlink(path);
 	names_destroy();
 	return tap_done();
