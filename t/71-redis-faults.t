@@ -294,4 +294,32 @@ fault('kill -9 of the daemons', sub {
 	$d->stop;
 }
 
+# The same, decided while blocks are still being read from Redis: what is behind
+# the hits that wait goes last.
+{
+	my $redis = MxwardenTest::Redis->new;
+	my $d = MxwardenTest::Daemon->new(conf => offence_conf(
+		store => $redis->url, host => 'mx1'));
+	my $key = 'mxwarden:score:10.6.6.7';
+	my $asks = sub { $d->ask(client_address => '10.6.6.7') };
+
+	wait_for { settled($d) } 10, 'the store';
+	$d->log_append(offence('10.6.6.7')) for 1 .. 6;
+	wait_for { ($redis->hash($key)->{score} // 0) == 6 } 10, 'the score';
+	$redis->cmd('DEL', $key);
+	$redis->cmd('CONFIG', 'SET', 'maxmemory', '1');
+	$d->log_append(offence('10.6.6.7'));
+	wait_for { $d->ctl('status')->{store}{pending} > 0 } 10, 'a hit that waits';
+	$d->stop;
+	$d->start;
+	$d->log_append(offence('10.6.6.7')) for 1 .. 3;
+	wait_for { $asks->() =~ /^REJECT/ } 10, 'the local block';
+	$redis->cmd('CONFIG', 'SET', 'maxmemory', '0');
+	wait_for { settled($d) } 30, 'the store to settle';
+	wait_for { $asks->() =~ /^DEFER/ } 30, 'the level that Redis knows';
+	pass('a level that Redis does not confirm is over as well');
+	is($redis->hash($key)->{score}, 4, '... and its score is counted on');
+	$d->stop;
+}
+
 done_testing;

@@ -62,10 +62,12 @@ review(struct store_redis *sr)
 		log_notice("redis: %s: everything is applied; Redis decides",
 		    rlink_endpoint(sr->link));
 		/* What this host decided alone and Redis does not confirm (it
-		 * has been made to forget) is swept. After a reconnection that
-		 * is under way already. */
-		if (rview_is_synced(sr->view))
+		 * has been made to forget) is swept or read again. After a
+		 * reconnection that is under way already, but for what was
+		 * decided when the block of that address may have been read. */
+		if (rview_is_synced(sr->view) || sr->alone)
 			rview_changed(sr->view, NULL, 0);
+		sr->alone = false;
 	}
 	rview_kick(sr->view);
 }
@@ -330,6 +332,7 @@ on_up(void *ctx)
 	sr->refused = false;
 	sr->noscript = 0;
 	sr->confirm = hitqueue_end(sr->queue);
+	sr->alone = false;
 	rview_start(sr->view);
 	review(sr);
 	send_soon(sr);

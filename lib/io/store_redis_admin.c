@@ -148,8 +148,10 @@ local_blocked(void *ctx, const struct block *b, enum store_why why)
 {
 	struct store_redis *sr = ctx;
 
-	if (why == STORE_DECIDED || why == STORE_RAISED)
+	if (why == STORE_DECIDED || why == STORE_RAISED) {
 		sr->confirm = hitqueue_end(sr->queue);
+		sr->alone = true;
+	}
 	sr->store.sink->blocked(sr->store.sink_ctx, b, why);
 }
 

@@ -30,6 +30,7 @@ struct store_redis {
 	bool refused;	  /* Redis is there, but does not take our hits */
 	bool overflow;	  /* hits are not queued; the logs are marked */
 	bool replaying;	  /* the logs have not been read to their ends */
+	bool alone;	  /* has decided since the view began to be read */
 	uint64_t judged;  /* queue position up to which we have decided */
 	uint64_t confirm; /* ... that Redis must reach before it decides */
 	uint64_t single;  /* ... up to which hits are sent one by one */
