@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,12 @@ main(int argc, char **argv)
 	int ready = -1, rc;
 
 	log_set_prefix("mxwardend");
+#ifdef M_MMAP_THRESHOLD
+	/* Pools grow by chunks of some 10 kB to some 100 kB, thousands of them:
+	 * glibc would map each by itself, and round it up to pages. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+#endif
 	parse_options(argc, argv, &o);
 	/* It is read again after the working directory has changed. */
 	path = realpath(o.config, NULL);
