@@ -115,12 +115,15 @@ anew {
 		sleep 11;
 		$host->redis->cmd('FLUSHALL');
 	} else {
-		$host->d->ctl('forgive', $_->{address})
-		    for @{$host->d->ctl('top', '-n', 1000)};
+		my %all = map { $_ => 1 } $host->known,
+		    map { $_->{address} } @{$host->d->ctl('top', '-n', 1000)};
+
 		$host->d->ctl('unblock', '--all');
+		$host->d->ctl('forgive', $_) for sort keys %all;
 	}
 	wait_for { !@{$host->d->ctl('list')} } 30, 'an empty view';
 	$load->order('forget');
+	$host->{stopped} = 0;
 	hold();
 	# A crash would bring back what was, for want of lines about it.
 	$host->saved;

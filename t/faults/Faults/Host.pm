@@ -369,6 +369,17 @@ _model {
 	return JSON::PP->new->decode(slurp($file));
 }
 
+# All addresses that the model knows, also those of whom only strikes are left.
+sub
+known {
+	my ($self) = @_;
+	my $m = $self->_model;
+	my %all = map { $_ => 1 } map { keys %{$m->{$_}} }
+	    qw(score block strikes);
+
+	return sort keys %all;
+}
+
 # What differs between daemon and model. `most`: something was deleted on
 # purpose; then no more than the model knows.
 sub
@@ -423,6 +434,9 @@ _scores {
 	return @bad;
 }
 
+# A time as text that sorts.
+sub _sortable { return $_[0] =~ s/(?<!\....)Z\z/.000Z/r }
+
 sub
 _blocks {
 	my ($self, $m, $most) = @_;
@@ -451,13 +465,15 @@ _blocks {
 		    MxwardenTest::Model::format_score($want->{score});
 		my $h = $have ? join ' ', @$have{qw(level rule strikes)},
 		    MxwardenTest::Model::format_score($have->{score}) : 'none';
-		# A number that lies between two milliseconds is either.
-		my @until = map {
+		# A number that lies between two milliseconds is either. The TTL
+		# of a key begins when Redis goes on.
+		my ($from, $until, $to) = map {
 			MxwardenTest::Model::format_time($want->{until} + $_)
-		} 0, -0.0005, 0.0005;
+		} -0.0005, 0, 0.0005 + ($self->{stopped} // 0);
 		push @bad, "$addr: block $h " . ($have->{until} // '') .
-		    ", want $w $until[0]" if $h ne $w ||
-		    !grep { $have->{until} eq $_ } @until;
+		    ", want $w $until" if $h ne $w ||
+		    _sortable($have->{until}) lt _sortable($from) ||
+		    _sortable($have->{until}) gt _sortable($to);
 	}
 	push @bad, map { "$_: blocked at $have{$_}{level}, want none" }
 	    grep { !_ours($_) } sort keys %have;

@@ -9,6 +9,7 @@ use strict;
 use warnings;
 
 use IO::Socket::IP;
+use List::Util qw(max);
 use MxwardenTest;
 use Time::HiRes qw(sleep time);
 
@@ -447,8 +448,14 @@ sub
 _redis_stop {
 	my ($h) = @_;
 
+	my $from = time;
+
 	$h->redis->stop_signal;
-	return sub { $h->redis->cont };
+	return sub {
+		$h->redis->cont;
+		# Until all begins anew.
+		$h->{stopped} = max($h->{stopped} // 0, time - $from);
+	};
 }
 
 sub

@@ -92,6 +92,8 @@ flush {
 		}
 		$self->{bytes} += $got;
 		substr $line->[0], 0, $got, '';
+		# Half of it is in this file: it goes on there.
+		$line->[2] = 1;
 		return 0 if length $line->[0];
 		shift @$queue;
 		$line->[1]->() if $line->[1];
