@@ -5,6 +5,12 @@
  * connection is registered once; it is changed only when output has to wait
  * (write instead of read) and after the peer's half-close (none).
  *
+ * It is edge-triggered: the kernel need not look at each connection a second
+ * time to find that nothing more has come. After a read that has filled the
+ * buffer, or with the peer's half-close behind it, more may be there of which
+ * there will be no event: then it is registered anew, which looks again. (What
+ * a reset leaves behind a part of a request is found by the timeout.)
+ *
  * conn_settle() alone decides what comes next. It runs at the end of each turn
  * of a connection; calls from elsewhere (conn_close(), conn_hold()) only note
  * what is wanted, and a timer settles it in the next turn of the loop. So no
@@ -30,15 +36,20 @@ static void conn_event(evutil_socket_t, short, void *);
 static void
 conn_want(struct conn *c, short want)
 {
-	if (c->want == want)
+	short how = EV_PERSIST;
+
+	if (c->want == want && !c->look_again)
 		return;
 	if (c->want != 0)
 		event_del(&c->ev);
 	c->want = 0;
+	c->look_again = false;
 	if (want == 0)
 		return;
+	if (want == EV_READ && c->server->edge)
+		how |= EV_ET | EV_CLOSED;
 	event_assign(&c->ev, loop_base(c->server->loop), c->fd,
-	    (short)(want | EV_PERSIST), conn_event, c);
+	    (short)(want | how), conn_event, c);
 	event_priority_set(&c->ev, LOOP_ANSWERS);
 	if (event_add(&c->ev, NULL) != 0)
 		c->failed = "no event";
@@ -77,6 +88,7 @@ void
 conn_settle(struct conn *c)
 {
 	struct conn_server *s = c->server;
+	const bool more = c->look_again;
 
 	if (c->failed == NULL && c->out_len > 0)
 		conn_want(c, EV_WRITE);
@@ -99,7 +111,7 @@ conn_settle(struct conn *c)
 	} else if (c->in_len > s->handler->max_input) {
 		s->stats.errors++;
 		conn_destroy(c, "request too long");
-	} else if (s->draining && conn_is_idle(c)) {
+	} else if (s->draining && !more && conn_is_idle(c)) {
 		conn_destroy(c, "shutting down");
 	}
 }
@@ -306,8 +318,10 @@ conn_read(struct conn *c)
 		buf = c->in;
 		size = c->in_cap;
 	}
-	n = recv(c->fd, buf + c->in_len, server_share(s, size - c->in_len), 0);
+	size = server_share(s, size - c->in_len);
+	n = recv(c->fd, buf + c->in_len, size, 0);
 	if (n > 0) {
+		c->look_again |= (size_t)n == size;
 		s->turn_bytes += (size_t)n;
 		conn_turn(c, buf, c->in_len + (size_t)n);
 		return;
@@ -318,7 +332,9 @@ conn_read(struct conn *c)
 		conn_turn(c, buf, c->in_len);
 		return;
 	}
-	if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+	if (errno == EINTR)
+		c->look_again = true;
+	else if (errno != EAGAIN && errno != EWOULDBLOCK)
 		c->failed =
 		    errno == ECONNRESET ? "connection lost" : "read error";
 	conn_settle(c);
@@ -367,10 +383,13 @@ conn_event(evutil_socket_t fd, short what, void *arg)
 	struct conn *c = arg;
 
 	(void)fd;
-	if ((what & EV_WRITE) != 0)
+	if ((what & EV_WRITE) != 0) {
 		conn_write_more(c);
-	else
-		conn_read(c);
+		return;
+	}
+	if ((what & EV_CLOSED) != 0)
+		c->look_again = true;
+	conn_read(c);
 }
 
 struct conn *

@@ -47,7 +47,8 @@ struct conn {
 	const char *failed; /* why it must be closed at once, or NULL */
 	int fd;
 	enum conn_state state;
-	short want; /* EV_READ, EV_WRITE or 0: what `ev` waits for */
+	short want;	 /* EV_READ, EV_WRITE or 0: what `ev` waits for */
+	bool look_again; /* more may have come than has been read */
 	bool held;
 	bool queued;
 	bool has_cred;
@@ -83,6 +84,7 @@ struct conn_server {
 	double sweep_every; /* 0 = no timeouts */
 	double turn;	    /* loop_now() of the last read; it has ticks */
 	size_t turn_bytes;  /* read since then */
+	bool edge;	    /* events are edge-triggered */
 	bool paused;	    /* not accepting: out of descriptors */
 	bool draining;
 	bool drain_later; /* asked for inside a callback */

@@ -245,6 +245,9 @@ conn_server_create(
 	s->loop = loop;
 	s->handler = handler;
 	s->ctx = server_ctx;
+	/* Where libevent uses epoll(7), and has not been told otherwise. */
+	s->edge = (~event_base_get_features(loop_base(loop)) &
+		      (EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE)) == 0;
 	LIST_INIT(&s->conns);
 	LIST_INIT(&s->later);
 	s->later_timer = loop_timer_create(loop, LOOP_ANSWERS, server_later, s);

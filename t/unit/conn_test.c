@@ -245,7 +245,7 @@ client_send(int fd, const char *text)
 static const char *
 client_recv(struct server *sv, int fd, size_t want)
 {
-	static char buf[100000];
+	static char buf[200000];
 	const double end = mono() + DEADLINE;
 	size_t got = 0;
 
@@ -387,6 +387,69 @@ test_share(void)
 		if (strcmp(client_recv(sv, fds[i], LINES * LINE), text) != 0)
 			ok(false, "connection %d: not what was sent", i);
 		close(fds[i]);
+	}
+	server_stop(&sv);
+}
+
+/* All that has come is read, though nothing more comes to tell of it: more than
+ * the buffer, exactly as much, with the end behind it, with a reset. */
+static void
+test_unannounced(void)
+{
+	enum { LINE = 16, MORE = CONN_BUFFER / LINE * 2 + 5 };
+	const size_t n_lines[] = { 1, CONN_BUFFER / LINE,
+		CONN_BUFFER / LINE + 1, MORE };
+	const struct linger reset = { .l_onoff = 1 };
+	struct server *sv = server_start(0, 0);
+	static char text[MORE * LINE + 1];
+	int fd;
+
+	for (size_t i = 0; i < MORE; i++)
+		memcpy(text + i * LINE, "123456789012345\n", LINE);
+	server_listen_inet(sv);
+	for (int end = 0; end <= 1; end++)
+		for (size_t i = 0; i < sizeof(n_lines) / sizeof(*n_lines);
+		     i++) {
+			const size_t len = n_lines[i] * LINE;
+			const size_t before = sv->lines;
+			size_t sent;
+
+			fd = client_connect(sv);
+			UNTIL(sv, server_stats(sv).open == 1);
+			for (sent = 0; sent < len;) {
+				ssize_t n = send(
+				    fd, text + sent, len - sent, MSG_NOSIGNAL);
+
+				if (n > 0)
+					sent += (size_t)n;
+				else
+					server_turn(sv);
+			}
+			if (end)
+				shutdown(fd, SHUT_WR);
+			is_int(strlen(client_recv(sv, fd, len)), len,
+			    "%zu bytes%s are answered", len,
+			    end ? " with the end behind them" : "");
+			is_int(sv->lines - before, n_lines[i], "each once");
+			ok(!end || client_sees_end(sv, fd), "then closed");
+			close(fd);
+			UNTIL(sv, server_stats(sv).open == 0);
+			is_int(server_stats(sv).open, 0, "and gone");
+		}
+	server_stop(&sv);
+
+	sv = server_start(0, 0.2);
+	server_listen_inet(sv);
+	for (int part = 0; part <= 1; part++) {
+		fd = client_connect(sv);
+		UNTIL(sv, server_stats(sv).open == 1);
+		if (part)
+			client_send(fd, "part of a li");
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		close(fd);
+		UNTIL(sv, server_stats(sv).open == 0);
+		is_int(server_stats(sv).open, 0, "reset %s: gone",
+		    part ? "in the middle of a request" : "between requests");
 	}
 	server_stop(&sv);
 }
@@ -565,6 +628,40 @@ test_hold(void)
 	server_stop(&sv);
 }
 
+/* More than one read takes, all of it in the kernel: which TCP does not promise
+ * to have there. */
+static void
+test_drain_long(void)
+{
+	enum { LEN = CONN_BUFFER + 16 };
+	struct server *sv = server_start(0, 0);
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(sun);
+	struct errbuf err = { "" };
+	static char text[LEN + 1];
+	int fd;
+
+	for (size_t i = 0; i < LEN; i += 16)
+		memcpy(text + i, "123456789012345\n", 16);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ok(bind(fd, (struct sockaddr *)&sun, sizeof(sa_family_t)) == 0 &&
+		listen(fd, 5) == 0 &&
+		getsockname(fd, (struct sockaddr *)&sun, &len) == 0 &&
+		conn_server_adopt(sv->cs, fd, &err) == 0,
+	    "a unix socket %s", err.text);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ok(connect(fd, (struct sockaddr *)&sun, len) == 0, "connected");
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	UNTIL(sv, server_stats(sv).open == 1);
+	client_send(fd, text);
+	conn_server_drain(sv->cs);
+	is_int(strlen(client_recv(sv, fd, LEN)), LEN,
+	    "drained: what takes two reads is answered");
+	ok(client_sees_end(sv, fd), "and then closed");
+	close(fd);
+	server_stop(&sv);
+}
+
 static void
 test_drain(void)
 {
@@ -619,6 +716,7 @@ test_drain(void)
 	close(idle);
 	close(sent);
 	server_stop(&sv);
+	test_drain_long();
 }
 
 static size_t paused_said;
@@ -891,6 +989,7 @@ main(void)
 	test_answers();
 	test_one_by_one();
 	test_share();
+	test_unannounced();
 	test_backlog();
 	test_too_long();
 	test_timeouts();
