@@ -23,7 +23,6 @@ struct entry {
 	uint32_t older, newer;
 	bool held;
 	uint8_t n, next; /* lines; where the next one goes */
-	struct history_line lines[HISTORY_LINES];
 };
 
 struct list {
@@ -34,6 +33,7 @@ struct list {
 struct history {
 	struct prefixmap *map; /* its ids are indices of entries[] */
 	struct entry *entries;
+	struct history_line *lines; /* see line_at() */
 	size_t max;
 	struct list lists[2]; /* by `held` */
 };
@@ -47,6 +47,7 @@ history_create(size_t max)
 	h->max = max > 0 ? max : 1;
 	/* Pages are the kernel's until they are written to. */
 	h->entries = x_calloc(h->max, sizeof(*h->entries));
+	h->lines = x_calloc(h->max * HISTORY_LINES, sizeof(*h->lines));
 	for (int i = 0; i < 2; i++)
 		h->lists[i] = (struct list){ NONE, NONE, 0 };
 	return h;
@@ -59,8 +60,17 @@ history_destroy(struct history **hp)
 		return;
 	prefixmap_destroy(&(*hp)->map);
 	free((*hp)->entries);
+	free((*hp)->lines);
 	free(*hp);
 	*hp = NULL;
+}
+
+/* The nth lines of all addresses are beside each other: few have more than one,
+ * and the pages of what is never written take no memory. */
+static struct history_line *
+line_at(const struct history *h, uint32_t id, size_t n)
+{
+	return &h->lines[n * h->max + id];
 }
 
 static void
@@ -157,7 +167,7 @@ history_add(struct history *h, const struct addr *a,
 		entry_unlink(h, e);
 	}
 	entry_link(h, e, held);
-	e->lines[e->next] = *line;
+	*line_at(h, id, e->next) = *line;
 	e->next = (uint8_t)((e->next + 1) % HISTORY_LINES);
 	if (e->n < HISTORY_LINES)
 		e->n++;
@@ -175,11 +185,14 @@ history_hold(struct history *h, const struct addr *a, bool held)
 }
 
 static size_t
-entry_lines(const struct entry *e, struct history_line out[HISTORY_LINES])
+entry_lines(const struct history *h, uint32_t id,
+    struct history_line out[HISTORY_LINES])
 {
+	const struct entry *e = &h->entries[id];
+
 	for (size_t i = 0; i < e->n; i++)
-		out[i] = e->lines[(e->next + HISTORY_LINES - e->n + i) %
-		    HISTORY_LINES];
+		out[i] = *line_at(h, id,
+		    (e->next + HISTORY_LINES - e->n + i) % HISTORY_LINES);
 	return e->n;
 }
 
@@ -189,7 +202,7 @@ history_get(const struct history *h, const struct addr *a,
 {
 	uint32_t id = prefixmap_get(h->map, a);
 
-	return id == PREFIXMAP_NONE ? 0 : entry_lines(&h->entries[id], out);
+	return id == PREFIXMAP_NONE ? 0 : entry_lines(h, id, out);
 }
 
 size_t
@@ -263,7 +276,7 @@ static void
 entry_save(const struct history *h, uint32_t id, struct snapshot_writer *w)
 {
 	struct history_line lines[HISTORY_LINES];
-	size_t n = entry_lines(&h->entries[id], lines);
+	size_t n = entry_lines(h, id, lines);
 	struct addr key = prefixmap_key(h->map, id);
 
 	for (size_t i = 0; i < n; i++) {

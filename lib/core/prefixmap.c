@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/core/hugepage.h"
 #include "lib/core/log.h"
 #include "lib/core/prefixkeys.h"
 #include "lib/core/xalloc.h"
@@ -46,30 +47,50 @@ struct prefixmap {
 	uint64_t has_plen[2][3]; /* the same as bits */
 };
 
-static bool
-table_create(struct table *t, uint32_t n)
+/* The heads of large tables can be in huge pages. */
+static uint32_t *
+heads_alloc(uint32_t n)
 {
-	t->n = n;
-	t->heads = malloc(n * sizeof(*t->heads));
-	t->tags = calloc(n, 1);
-	if (t->heads == NULL || t->tags == NULL) {
-		free(t->heads);
-		free(t->tags);
-		t->heads = NULL;
-		return false;
-	}
-	for (uint32_t i = 0; i < n; i++)
-		t->heads[i] = MAP_END;
-	return true;
+	const size_t size = n * sizeof(uint32_t);
+
+	return size < HUGEPAGE_SIZE ? malloc(size) : hugepage_alloc(size);
+}
+
+static void
+heads_free(uint32_t *heads, uint32_t n)
+{
+	const size_t size = n * sizeof(uint32_t);
+
+	if (size < HUGEPAGE_SIZE)
+		free(heads);
+	else
+		hugepage_free(heads, size);
 }
 
 static void
 table_free(struct table *t)
 {
-	free(t->heads);
+	heads_free(t->heads, t->n);
 	free(t->tags);
 	t->heads = NULL;
 	t->tags = NULL;
+}
+
+static bool
+table_create(struct table *t, uint32_t n)
+{
+	t->n = n;
+	t->heads = heads_alloc(n);
+	t->tags = calloc(n, 1);
+	if (t->heads == NULL || t->tags == NULL) {
+		table_free(t);
+		return false;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		t->heads[i] = MAP_END;
+	if (n * sizeof(uint32_t) >= HUGEPAGE_SIZE)
+		hugepage_written(t->heads, 0, n * sizeof(uint32_t));
+	return true;
 }
 
 struct prefixmap *
@@ -391,13 +412,15 @@ uint32_t
 prefixmap_guess(const struct prefixmap *pm, const struct addr *host)
 {
 	uint64_t hash;
-	uint32_t i;
+	uint32_t i, id;
 	const struct table *t = map_first(pm, host, &i, &hash);
 
 	if (t == NULL || (t->tags[i] & hash_tag(hash)) == 0 ||
 	    t->heads[i] == MAP_END)
 		return PREFIXMAP_NONE;
-	return t->heads[i];
+	id = t->heads[i];
+	__builtin_prefetch(prefixkeys_at(&pm->keys, id));
+	return id;
 }
 
 struct addr

@@ -8,8 +8,11 @@
  * must work.
  */
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include "lib/core/log.h"
+#include "lib/core/pool.h"
+#include "lib/core/prefixmap.h"
 #include "lib/io/loop.h"
 #include "lib/io/store_redis.h"
 #include "t/unit/enginekit.h"
@@ -21,11 +24,13 @@ void *__real_calloc(size_t, size_t);
 void *__real_realloc(void *, size_t);
 void *__real_reallocarray(void *, size_t, size_t);
 char *__real_strndup(const char *, size_t);
+void *__real_mmap(void *, size_t, int, int, int, off_t);
 void *__wrap_malloc(size_t);
 void *__wrap_calloc(size_t, size_t);
 void *__wrap_realloc(void *, size_t);
 void *__wrap_reallocarray(void *, size_t, size_t);
 char *__wrap_strndup(const char *, size_t);
+void *__wrap_mmap(void *, size_t, int, int, int, off_t);
 
 static bool
 fails(void)
@@ -62,6 +67,13 @@ char *
 __wrap_strndup(const char *s, size_t len)
 {
 	return fails() ? NULL : __real_strndup(s, len);
+}
+
+void *
+__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	return fails() ? MAP_FAILED
+		       : __real_mmap(addr, len, prot, flags, fd, offset);
 }
 
 static unsigned complaints;
@@ -244,6 +256,41 @@ test_store(const char *name, bool redis)
 	is_int(broken, 0, "%s: with memory it works again", name);
 }
 
+/* What is too large for malloc(3) alone. */
+static void
+test_large(void)
+{
+	enum { SMALL = 32768, LARGE = 300000 }; /* items of 64 bytes */
+	struct prefixmap *map = prefixmap_create();
+	struct addr a = { .b = { 0x20, 0x01, 0x0d, 0xb8 }, .plen = 128 };
+	struct pool p;
+	bool all = true;
+
+	pool_init(&p, 64);
+	ok(pool_reserve(&p, SMALL - 1), "a pool, small");
+	fail_from = calls + 1;
+	fail_to = SIZE_MAX;
+	ok(!pool_reserve(&p, LARGE), "no memory for a block");
+	prefixmap_reserve(map, 1u << 20);
+	fail_from = 0;
+	memset(pool_at(&p, 0), 1, 64);
+	ok(pool_reserve(&p, LARGE), "then there is");
+	for (uint32_t i = 1; i <= LARGE; i++) {
+		const char *item = pool_at(&p, i);
+
+		all &= item[0] == 0 && item[63] == 0;
+	}
+	ok(all && ((char *)pool_at(&p, 0))[63] == 1, "all of it, nothing lost");
+	pool_clear(&p);
+	for (unsigned i = 0; i < 1000; i++) {
+		a.b[15] = (uint8_t)i;
+		a.b[14] = (uint8_t)(i >> 8);
+		all &= prefixmap_add(map, &a) == i;
+	}
+	ok(all && prefixmap_count(map) == 1000, "a map without its table");
+	prefixmap_destroy(&map);
+}
+
 int
 main(void)
 {
@@ -251,6 +298,7 @@ main(void)
 	loop = loop_create();
 	test_store("embedded", false);
 	test_store("redis", true);
+	test_large();
 	loop_destroy(&loop);
 	names_destroy();
 	return tap_done();
