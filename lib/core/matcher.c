@@ -30,9 +30,9 @@ struct literal {
 
 struct candidate {
 	const struct rule *rule;
-	uint64_t first[4];
-	size_t n_literals;
+	uint32_t n_literals;
 	uint32_t literals[8]; /* numbers */
+	uint64_t first[4];    /* bytes that it can begin with */
 };
 
 struct choice {
@@ -356,16 +356,24 @@ field_allows(const struct matcher *m, const struct rule *r, const char *msg)
 	    (r->not_in == NULL || !wordset_has(r->not_in, s.ptr, s.len));
 }
 
+/* Are all its literals there, from this one on? */
+static inline bool
+candidate_possible(struct matcher *m, const struct candidate *c, uint32_t from,
+    const char *msg, size_t len)
+{
+	for (uint32_t i = from; i < c->n_literals; i++)
+		if (!literal_present(m, c->literals[i], msg, len))
+			return false;
+	return true;
+}
+
 /* Does the pattern match, and hold what the rule needs? */
 static enum tried
-candidate_try(struct matcher *m, const struct candidate *c, const char *msg,
+candidate_match(struct matcher *m, const struct candidate *c, const char *msg,
     size_t len, struct rule_match *out)
 {
 	struct pattern_match pm;
 
-	for (size_t i = 0; i < c->n_literals; i++)
-		if (!literal_present(m, c->literals[i], msg, len))
-			return TRIED_LITERAL;
 	switch (pattern_match(c->rule->pattern, m->scratch, msg, len, &pm)) {
 	case PATTERN_NO:
 		return TRIED_PATTERN;
@@ -408,24 +416,25 @@ matcher_match(
 	byte = (unsigned char)line->msg[0];
 	m->line++;
 	for (uint32_t i = p->start[byte]; i < p->start[byte + 1];) {
-		const struct choice *c = &p->lists[i];
+		const struct choice *choice = &p->lists[i];
+		const struct candidate *c = &p->rules[choice->candidate];
 		enum tried t;
 
-		if (c->literal != NO_LITERAL &&
-		    !literal_present(m, c->literal, line->msg, len)) {
-			i = c->skip;
+		if (choice->literal != NO_LITERAL &&
+		    !literal_present(m, choice->literal, line->msg, len)) {
+			i = choice->skip;
 			continue;
 		}
 		i++;
-		t = candidate_try(
-		    m, &p->rules[c->candidate], line->msg, len, out);
+		if (!candidate_possible(m, c, 1, line->msg, len))
+			continue;
+		t = candidate_match(m, c, line->msg, len, out);
 		if (t == TRIED_MATCH)
 			return RULES_MATCH;
 		if (t == TRIED_LIMIT)
 			result = RULES_LIMIT;
 		/* What it guards against must not follow. */
-		if (t == TRIED_LIMIT &&
-		    p->rules[c->candidate].rule->kind == RULE_AMBIGUOUS)
+		if (t == TRIED_LIMIT && c->rule->kind == RULE_AMBIGUOUS)
 			break;
 	}
 	return result;
@@ -450,7 +459,9 @@ matcher_explain(struct matcher *m, const struct logline *line,
 		enum tried t = TRIED_FIRST;
 
 		if (first_has(c, (unsigned char)line->msg[0]))
-			t = candidate_try(m, c, line->msg, len, &match);
+			t = candidate_possible(m, c, 0, line->msg, len)
+			    ? candidate_match(m, c, line->msg, len, &match)
+			    : TRIED_LITERAL;
 		if (tried != NULL)
 			tried(ctx, c->rule, tried_names[t]);
 		if (t == TRIED_MATCH && result != RULES_MATCH && !guarded) {

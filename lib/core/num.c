@@ -13,6 +13,7 @@
 bool
 num_parse_u64(const char *s, size_t len, uint64_t *out)
 {
+	const bool short_enough = len <= 19; /* for any digits */
 	uint64_t n = 0;
 
 	if (len == 0)
@@ -20,7 +21,7 @@ num_parse_u64(const char *s, size_t len, uint64_t *out)
 	for (size_t i = 0; i < len; i++) {
 		unsigned d = (unsigned)(unsigned char)s[i] - '0';
 
-		if (d > 9 || n > (UINT64_MAX - d) / 10)
+		if (d > 9 || (!short_enough && n > (UINT64_MAX - d) / 10))
 			return false;
 		n = n * 10 + d;
 	}
