@@ -283,11 +283,11 @@ blocklist_expect(const struct blocklist *bl, const struct addr *host)
 	prefixmap_expect(bl->map, host);
 }
 
-/* Has what a match may find fetched. An item can lie in two cache lines. */
-static void
-items_expect(const struct blocklist *bl, const struct addr *a)
+/* An item can lie in two cache lines. */
+void
+blocklist_expect_later(const struct blocklist *bl, const struct addr *host)
 {
-	const uint32_t id = prefixmap_guess(bl->map, a);
+	const uint32_t id = prefixmap_guess(bl->map, host);
 	const char *it;
 
 	if (id == PREFIXMAP_NONE)
@@ -310,7 +310,6 @@ blocklist_match(const struct blocklist *bl, const struct addr *a, double now,
 	int best_level = -1;
 	unsigned plen = 128;
 
-	items_expect(bl, a);
 	while (best_level != (int)n - 1 || best == PREFIXMAP_NONE) {
 		id = prefixmap_match(bl->map, a, plen, &plen);
 		if (id == PREFIXMAP_NONE)

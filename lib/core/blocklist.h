@@ -72,8 +72,10 @@ bool blocklist_id(
 bool blocklist_match(const struct blocklist *, const struct addr *a, double now,
     const struct level *levels, size_t n, struct block *out);
 
-/* A match for this host is to come soon: see prefixmap_expect(). */
+/* A match for this host is to come soon, and sooner: see prefixmap_expect() and
+ * prefixmap_guess(). */
 void blocklist_expect(const struct blocklist *, const struct addr *host);
+void blocklist_expect_later(const struct blocklist *, const struct addr *host);
 
 /* Removes up to `max` entries with until <= horizon; calls `gone` for each
  * (may be NULL). Returns how many. */

@@ -376,15 +376,19 @@ engine_query(struct engine *e, const struct policy_request *req, double now,
 }
 
 void
-engine_expect(const struct engine *e, const char *buf, size_t len)
+engine_expect(struct engine *e, const char *address, size_t len)
 {
-	struct policy_str client;
-	struct addr a;
+	e->expecting = blocklist_count(e->view) >= EXPECT_MIN &&
+	    addr_parse_host(address, len, &e->expected);
+	if (e->expecting)
+		blocklist_expect(e->view, &e->expected);
+}
 
-	if (blocklist_count(e->view) >= EXPECT_MIN &&
-	    policy_ahead(buf, len, &client) &&
-	    addr_parse_host(client.ptr, client.len, &a))
-		blocklist_expect(e->view, &a);
+void
+engine_expect_later(const struct engine *e)
+{
+	if (e->expecting)
+		blocklist_expect_later(e->view, &e->expected);
 }
 
 static void

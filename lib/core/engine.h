@@ -135,9 +135,10 @@ struct verdict {
 };
 void engine_query(struct engine *, const struct policy_request *, double now,
     struct verdict *out);
-/* The bytes of a request that is parsed and asked about next: has the processor
- * fetch meanwhile what the answer needs of a large view. */
-void engine_expect(const struct engine *, const char *buf, size_t len);
+/* A query about this client is to come (hints() may be told, see policy.h): has
+ * the processor fetch meanwhile what the answer needs of a large view. */
+void engine_expect(struct engine *, const char *address, size_t len);
+void engine_expect_later(const struct engine *);
 
 /* How to go on with the logs; see store.h. */
 enum store_flow engine_flow(struct engine *, bool can_replay);

@@ -22,6 +22,8 @@ struct engine {
 	void *ctx;
 
 	struct blocklist *view;
+	bool expecting; /* a query about this address, see policy_hints */
+	struct addr expected;
 	struct prefixmap *allow;	/* configured */
 	struct prefixmap *shared_allow; /* of the store */
 	struct history *history;	/* NULL = not kept */

@@ -24,7 +24,7 @@
 #include "lib/core/errbuf.h"
 
 #define REQUEST_VALUE "smtpd_access_policy"
-#define AHEAD_LINES 6
+#define LATER_LINES 12 /* of about 20 that Postfix sends behind the address */
 
 #define IS_NAME(s) (memcmp(line, s, sizeof(s) - 1) == 0)
 
@@ -67,17 +67,19 @@ policy_name(const char *line, size_t len)
 	return POLICY_NATTRS;
 }
 
-/* Keeps the attribute if it is a known one, and the first of its name. */
-static inline void
+/* Keeps the attribute if it is a known one, and the first of its name; which it
+ * is, or POLICY_NATTRS. */
+static inline enum policy_attr
 policy_keep(struct policy_request *req, const char *line, const char *eq,
     const char *nl)
 {
 	enum policy_attr attr = policy_name(line, (size_t)(eq - line));
 
 	if (attr == POLICY_NATTRS || req->attr[attr].ptr != NULL)
-		return;
+		return POLICY_NATTRS;
 	req->attr[attr].ptr = eq + 1;
 	req->attr[attr].len = (size_t)(nl - eq) - 1;
+	return attr;
 }
 
 /* Takes apart lines that are known to be whole and well-formed. */
@@ -90,6 +92,21 @@ policy_extract(struct policy_request *req, const char *p, const char *end)
 
 		policy_keep(req, p, eq, nl);
 		p = nl + 1;
+	}
+}
+
+/* After a line whose attribute has been kept, or none. *later counts lines. */
+static inline void
+policy_hint(const struct policy_hints *hints, const struct policy_request *req,
+    enum policy_attr kept, unsigned *later)
+{
+	const struct policy_str *client = &req->attr[POLICY_CLIENT_ADDRESS];
+
+	if (kept == POLICY_CLIENT_ADDRESS) {
+		hints->client(hints->ctx, client->ptr, client->len);
+		*later = LATER_LINES;
+	} else if (*later > 0 && --*later == 0) {
+		hints->later(hints->ctx);
 	}
 }
 
@@ -124,6 +141,7 @@ policy_parse(struct policy_scan *scan, const char *buf, size_t len,
 	size_t known = scan->partial; /* no newline in these */
 	/* What is beyond the largest request is not looked at. */
 	const size_t max = len < POLICY_REQUEST_MAX ? len : POLICY_REQUEST_MAX;
+	unsigned later = 0;
 	bool whole = false;
 
 	memset(req, 0, sizeof(*req));
@@ -144,8 +162,12 @@ policy_parse(struct policy_scan *scan, const char *buf, size_t len,
 		eq = memchr(line, '=', (size_t)(nl - line));
 		if (eq == NULL)
 			return policy_bad(reason_r, "line without '='");
-		if (start == 0)
-			policy_keep(req, line, eq, nl);
+		if (start == 0) {
+			enum policy_attr kept = policy_keep(req, line, eq, nl);
+
+			if (scan->hints != NULL)
+				policy_hint(scan->hints, req, kept, &later);
+		}
 		scan->done += (size_t)(nl - line) + 1;
 	}
 	if (memchr(buf + start, '\0', scan->done - start) != NULL)
@@ -162,29 +184,6 @@ policy_parse(struct policy_scan *scan, const char *buf, size_t len,
 	if (max == POLICY_REQUEST_MAX)
 		return policy_bad(reason_r, "request too long");
 	return POLICY_MORE;
-}
-
-bool
-policy_ahead(const char *buf, size_t len, struct policy_str *client)
-{
-	static const char name[] = "client_address=";
-	const size_t name_len = sizeof(name) - 1;
-
-	for (int line = 0; line < AHEAD_LINES; line++) {
-		const char *nl = memchr(buf, '\n', len);
-		const size_t n = nl != NULL ? (size_t)(nl - buf) : 0;
-
-		if (nl == NULL)
-			return false;
-		if (n > name_len && memcmp(buf, name, name_len) == 0) {
-			client->ptr = buf + name_len;
-			client->len = n - name_len;
-			return true;
-		}
-		buf = nl + 1;
-		len -= n + 1;
-	}
-	return false;
 }
 
 /* An enhanced status code (RFC 3463) at the start of s, as dsn_valid() of

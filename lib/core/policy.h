@@ -49,12 +49,26 @@ enum policy_status {
 };
 
 /*
+ * Told while a request is parsed, for an answer that needs what is in no cache
+ * of the processor: it can be fetched meanwhile, in two steps of which the
+ * second needs what the first has had fetched. Hints and no more: the request
+ * may turn out to be bad, and one that came in pieces gives none.
+ */
+struct policy_hints {
+	void (*client)(void *ctx, const char *address, size_t len);
+	void (*later)(void *ctx); /* some lines later, after client() */
+	void *ctx;
+};
+
+/*
  * Where a parse of an incomplete request stopped, so that bytes that came
- * before are not looked at again. Zero-initialised; reset by POLICY_COMPLETE.
+ * before are not looked at again. Zero-initialised, but for the hints; reset by
+ * POLICY_COMPLETE.
  */
 struct policy_scan {
 	size_t done;	/* bytes of whole lines already checked */
 	size_t partial; /* bytes after them known to hold no newline */
+	const struct policy_hints *hints; /* NULL = nobody wants any */
 };
 
 /*
@@ -66,13 +80,6 @@ struct policy_scan {
 enum policy_status policy_parse(struct policy_scan *scan, const char *buf,
     size_t len, struct policy_request *req, size_t *used_r,
     const char **reason_r);
-
-/*
- * A look ahead at bytes that have not been parsed: the client's address, if it
- * is in one of the first lines, where Postfix has it. Nothing is checked; a
- * hint at most.
- */
-bool policy_ahead(const char *buf, size_t len, struct policy_str *client);
 
 /*
  * Action texts. A template may hold {address} {rule} {level} {until}, and {{ or

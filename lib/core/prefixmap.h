@@ -47,8 +47,9 @@ uint32_t prefixmap_match(const struct prefixmap *, const struct addr *host,
 /*
  * For look-ups whose data is in no cache of the processor. expect() has it
  * fetch what a match for this host looks at first, while the caller does
- * something else. guess() is then the id that the match may find, or NONE: the
- * caller can have fetched what it keeps for it, while the match compares.
+ * something else. guess(), after a while, has it fetch the next, and is the id
+ * that the match may find, or NONE: the caller can have fetched what it keeps
+ * for it.
  */
 void prefixmap_expect(const struct prefixmap *, const struct addr *host);
 uint32_t prefixmap_guess(const struct prefixmap *, const struct addr *host);

@@ -23,6 +23,7 @@ struct policysrv {
 	struct engine *engine;
 	struct conn_server *conns;
 	struct conn_handler handler;
+	struct policy_hints hints;
 	struct loglimit garbage_limit;
 	struct policysrv_stats stats;
 };
@@ -39,8 +40,10 @@ policysrv_opened(void *ctx, struct conn *c)
 	struct policysrv_client *client = calloc(1, sizeof(*client));
 
 	log_debug("%s: connected", conn_peer(c));
-	if (client != NULL)
+	if (client != NULL) {
 		client->server = ctx;
+		client->scan.hints = &client->server->hints;
+	}
 	return client;
 }
 
@@ -145,7 +148,6 @@ policysrv_input(
 		const char *reason;
 		size_t used;
 
-		engine_expect(p->engine, buf + at, len - at);
 		switch (policy_parse(
 		    &client->scan, buf + at, len - at, &req, &used, &reason)) {
 		case POLICY_COMPLETE:
@@ -163,6 +165,22 @@ policysrv_input(
 	return (ssize_t)at;
 }
 
+static void
+policysrv_client_seen(void *ctx, const char *address, size_t len)
+{
+	struct policysrv *p = ctx;
+
+	engine_expect(p->engine, address, len);
+}
+
+static void
+policysrv_later(void *ctx)
+{
+	const struct policysrv *p = ctx;
+
+	engine_expect_later(p->engine);
+}
+
 struct policysrv *
 policysrv_create(struct loop *loop, struct engine *engine, double idle_timeout)
 {
@@ -170,6 +188,11 @@ policysrv_create(struct loop *loop, struct engine *engine, double idle_timeout)
 
 	p->loop = loop;
 	p->engine = engine;
+	p->hints = (struct policy_hints){
+		.client = policysrv_client_seen,
+		.later = policysrv_later,
+		.ctx = p,
+	};
 	p->handler = (struct conn_handler){
 		.opened = policysrv_opened,
 		.input = policysrv_input,

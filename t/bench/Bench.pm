@@ -26,7 +26,7 @@ use JSON::PP ();
 use POSIX ();
 
 our @EXPORT = qw(options row skip_rows median quantile cpu_time memory wait_time
-    load wait_answers start_baseline blocked_log blocking_conf endpoint
+    wait_huge load wait_answers start_baseline blocked_log blocking_conf endpoint
     count_blocked start_blocking $OTHERS blocked_prefix);
 
 BEGIN {
@@ -167,6 +167,23 @@ memory {
 	my $status = slurp("/proc/$pid/status") // '';
 
 	return $status =~ /^VmRSS:\s+(\d+) kB/m ? $1 / 1024 : 0;
+}
+
+# The kernel makes large tables huge pages in the background, 16 MiB in ten
+# seconds; waits until it has done so, if it does.
+sub
+wait_huge {
+	my ($pid) = @_;
+	my ($huge, $since) = (-1, time);
+
+	wait_for {
+		my ($now) = (slurp("/proc/$pid/smaps_rollup") // '') =~
+		    /^AnonHugePages:\s+(\d+)/m;
+
+		($huge, $since) = ($now // 0, time) if ($now // 0) != $huge;
+		time - $since > 25;
+	} 300, 'huge pages';
+	return;
 }
 
 my $serial = 0;

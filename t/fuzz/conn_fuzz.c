@@ -133,7 +133,7 @@ check(void)
 static size_t
 check_answers(const struct peer *p)
 {
-	struct policy_scan scan = { 0, 0 };
+	struct policy_scan scan = { .done = 0 };
 	struct policy_request req;
 	struct verdict verdict;
 	const char *reason;

@@ -16,11 +16,35 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+struct hinted {
+	const char *buf, *end; /* what the parser has been given */
+	bool client;
+};
+
+static void
+hint_client(void *ctx, const char *address, size_t len)
+{
+	struct hinted *h = ctx;
+
+	must(address >= h->buf && address + len < h->end);
+	h->client = true;
+}
+
+static void
+hint_later(void *ctx)
+{
+	const struct hinted *h = ctx;
+
+	must(h->client);
+}
+
 /* Requests found when the bytes come in pieces of `step`; -1 for garbage. */
 static int
 count(const char *buf, size_t len, size_t step, size_t *used_r)
 {
-	struct policy_scan scan = { 0, 0 };
+	struct hinted hinted = { buf, buf, false };
+	const struct policy_hints hints = { hint_client, hint_later, &hinted };
+	struct policy_scan scan = { .hints = &hints };
 	size_t at = 0, have = 0;
 	int n = 0;
 
@@ -32,6 +56,7 @@ count(const char *buf, size_t len, size_t step, size_t *used_r)
 
 		have = have + step < len ? have + step : len;
 		do {
+			hinted = (struct hinted){ buf + at, buf + have, false };
 			st = policy_parse(
 			    &scan, buf + at, have - at, &req, &used, &reason);
 			if (st == POLICY_BAD) {

@@ -153,7 +153,7 @@ static enum policy_status
 parse_both(const char *data, size_t len, struct policy_request *req,
     const char **reason)
 {
-	struct policy_scan whole = { 0, 0 }, steps = { 0, 0 };
+	struct policy_scan whole = { .done = 0 }, steps = { .done = 0 };
 	struct policy_request req2;
 	enum policy_status st, st2 = POLICY_MORE;
 	const char *reason2 = NULL;
@@ -242,7 +242,7 @@ static enum policy_status
 bounds(size_t line, size_t total, const char **reason)
 {
 	char *p = make_request(line, total);
-	struct policy_scan scan = { 0, 0 };
+	struct policy_scan scan = { .done = 0 };
 	struct policy_request req;
 	enum policy_status st, st2 = POLICY_MORE;
 	size_t used = 0, cut;
@@ -264,7 +264,7 @@ static void
 test_bounds(void)
 {
 	const char *reason;
-	struct policy_scan scan = { 0, 0 };
+	struct policy_scan scan = { .done = 0 };
 	struct policy_request req;
 	size_t used;
 	char *p;
@@ -530,38 +530,79 @@ test_format_length(void)
 	    "unchecked: braces");
 }
 
-/* The hint, for every part of the stream's beginning. */
+struct hinted {
+	char address[64];
+	unsigned clients, later;
+};
+
 static void
-test_ahead(void)
+hint_client(void *ctx, const char *address, size_t len)
 {
-	static const char late[] = "a=\nb=\nc=\nd=\ne=\nf=\ng=\n"
-				   "client_address=192.0.2.1\n";
-	const char *line = strstr(stream, "client_name=");
-	const size_t end = (size_t)(line - stream);
-	struct policy_str ca;
+	struct hinted *h = ctx;
+
+	snprintf(h->address, sizeof(h->address), "%.*s", (int)len, address);
+	h->clients++;
+}
+
+static void
+hint_later(void *ctx)
+{
+	struct hinted *h = ctx;
+
+	h->later += h->clients;
+}
+
+/* Hints from the first `first` bytes of a request, then from all. */
+static struct hinted
+hints_of(const char *request, size_t first)
+{
+	struct hinted got = { "", 0, 0 };
+	const struct policy_hints hints = { hint_client, hint_later, &got };
+	struct policy_scan scan = { .hints = &hints };
+	const char *reason;
+	struct policy_request req;
+	size_t used;
+
+	if (policy_parse(&scan, request, first, &req, &used, &reason) ==
+	    POLICY_MORE)
+		policy_parse(
+		    &scan, request, strlen(request), &req, &used, &reason);
+	return got;
+}
+
+static void
+test_hints(void)
+{
+	static const char first[] =
+	    "request=smtpd_access_policy\nclient_address=192.0.2.1\n"
+	    "a=\nb=\nc=\nd=\ne=\nf=\ng=\nh=\ni=\nj=\nk=\nl=\nm=\nn=\n"
+	    "client_address=192.0.2.2\no=\np=\nq=\nr=\ns=\nt=\nu=\n\n";
+	const char *whole;
+	struct hinted got = hints_of(first, strlen(first));
 	unsigned wrong = 0;
 
-	for (size_t len = 0; len <= STREAM_LEN; len++) {
-		char *part = malloc(len > 0 ? len : 1);
-
-		memcpy(part, stream, len);
-		if (policy_ahead(part, len, &ca) != (len >= end))
-			wrong++;
-		else if (len >= end)
-			wrong += !same(&ca, "192.0.2.1");
-		free(part);
+	is_int(got.clients, 1, "told of the client once");
+	is_str(got.address, "192.0.2.1", "of the first that is given");
+	is_int(got.later, 1, "and once later");
+	for (size_t len = 0; len <= strlen(first); len++) {
+		got = hints_of(first, len);
+		wrong += got.clients > 1 || got.later > got.clients ||
+		    (got.clients > 0 && strcmp(got.address, "192.0.2.1") != 0);
 	}
-	is_int(wrong, 0, "the client's address is seen as soon as it is there");
-	ok(!policy_ahead(late, sizeof(late) - 1, &ca), "not far behind");
-	ok(!policy_ahead("client_address=\n", 16, &ca), "not an empty one");
-	ok(!policy_ahead("\n\n\n", 3, &ca), "not in nothing");
+	is_int(wrong, 0, "in pieces: at most once");
+	whole = "client_address=192.0.2.1\nsender=\n\n";
+	got = hints_of(whole, strlen(whole));
+	ok(got.clients == 1 && got.later == 0, "no later in a short one");
+	whole = "sender=a\nrecipient=b\nx=\n\n";
+	got = hints_of(whole, strlen(whole));
+	ok(got.clients == 0 && got.later == 0, "nothing without a client");
 }
 
 int
 main(void)
 {
 	test_splits();
-	test_ahead();
+	test_hints();
 	test_garbage();
 	test_bounds();
 	test_check_accepts();

@@ -37,13 +37,19 @@ send(int fd, const void *buf, size_t len, int flags)
 	return sendto(fd, buf, len, flags, NULL, 0);
 }
 
-/* A hint, no more: there is nothing to fetch. */
+/* Hints, no more: there is nothing to fetch. */
 void
-engine_expect(const struct engine *e, const char *buf, size_t len)
+engine_expect(struct engine *e, const char *address, size_t len)
 {
 	(void)e;
-	(void)buf;
+	(void)address;
 	(void)len;
+}
+
+void
+engine_expect_later(const struct engine *e)
+{
+	(void)e;
 }
 
 /* 192.0.2.1 is blocked, 192.0.2.2 with the longest action, no address at all
